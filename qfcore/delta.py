@@ -1,0 +1,41 @@
+"""A low-rank change of one weight: delta W = b @ a, the form in which knowledge leaves the solver."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The change b @ a of `blk.{layer}.ffn_down.weight`.
+
+    a: (R, I) float32. b: (O, R) float32. Rank 0 is the empty change.
+    """
+
+    layer: int
+    a: np.ndarray
+    b: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.a.ndim != 2 or self.b.ndim != 2 or self.a.shape[0] != self.b.shape[1]:
+            raise ValueError(f"Factors do not fit: a {self.a.shape}, b {self.b.shape}; (R, I) and (O, R) expected.")
+
+    @property
+    def rank(self) -> int:
+        """R, the number of columns of b."""
+        return self.a.shape[0]
+
+    @property
+    def norm(self) -> float:
+        """Frobenius norm of b @ a, computed without forming the product: trace(bᵀb · aaᵀ)."""
+        gram = (self.b.T.astype(np.float64) @ self.b) * (self.a.astype(np.float64) @ self.a.T)
+        return float(np.sqrt(max(gram.sum(), 0.0)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (64 hex digits) over layer, shapes and both factors as little-endian float32."""
+        hasher = hashlib.sha256(f"qf-delta-1:{self.layer}:{self.a.shape}:{self.b.shape}:".encode())
+        for factor in (self.a, self.b):
+            hasher.update(np.ascontiguousarray(factor, dtype="<f4").tobytes())
+        return hasher.hexdigest()

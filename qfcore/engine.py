@@ -1,0 +1,312 @@
+"""The engine as the window and the command line use it: one model, its knowledge, one runtime."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from qfcore.errors import ExportError, LessonError, NotFound
+from qfcore.export.adapter import write_adapter
+from qfcore.export.atomic import remove_partials
+from qfcore.export.merged import write_merged
+from qfcore.knowledge import Knowledge
+from qfcore.lesson import Lesson, Phrasing
+from qfcore.models.assemble import ensure_model
+from qfcore.models.catalogue import ModelEntry, find_model
+from qfcore.models.fingerprint import sha256_of
+from qfcore.models.gguf_check import check_gguf
+from qfcore.observe import student_messages
+from qfcore.propose import propose_phrasings, propose_question
+from qfcore.recipe import RIDGE, Recipe
+from qfcore.replay import Replay, load_or_make_replay
+from qfcore.runtime.llama import LlamaRuntime
+from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
+from qfcore.settings import Paths
+from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
+from qfcore.store.store import Store
+from qfcore.teach import Preview, Teacher
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a lesson would teach, before any weight is computed."""
+
+    lesson: Lesson
+    phrasings: tuple[Phrasing, ...]
+    says_today: str
+    conflicts: tuple[LessonRecord, ...]
+
+
+class Engine:
+    """Chat, teach, forget, restore, export. Every method may be called from any thread; close it at the end."""
+
+    def __init__(self, paths: Paths, runtime: Runtime, store: Store) -> None:
+        self.paths, self.runtime, self.store = paths, runtime, store
+        self._replay: dict[int, Replay] = {}
+        self._replay_lock = threading.Lock()
+        self._change_lock = threading.Lock()
+        self._progress: Progress | None = None
+        self._cancel: threading.Event | None = None
+        self.recipe: Recipe = RIDGE
+        self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay)
+        self.teacher = Teacher(runtime, store, self.knowledge, paths.temporary)
+
+    @classmethod
+    def open(
+        cls, *, home: str | Path | None = None, model: str | None = None, read_only: bool = False,
+        on_progress: Progress | None = None,
+    ) -> "Engine":  # fmt: skip
+        """Find or assemble the model, load it, and open its knowledge.
+
+        Raises:
+            NotFound, ModelError, HomeError, StoreBusy, StoreCorrupt: see their docstrings.
+        """
+        paths = Paths.find(home)
+        found = find_model(model)
+        paths.prepare()
+        if isinstance(found, ModelEntry):
+            path, title = ensure_model(found, paths.models, on_progress=on_progress), found.title
+        else:
+            path, title = found, found.stem
+        facts = check_gguf(path)
+        digest = sha256_of(path, paths.models / "sha256.json", on_progress)
+        identity = ModelIdentity(digest, title, facts.architecture, facts.file_bytes)
+        store = _open_store(paths, identity, read_only)
+        try:
+            if not store.read_only:
+                remove_partials(store.folder)
+                remove_partials(paths.temporary)
+            runtime = LlamaRuntime(path, on_progress=on_progress)
+        except BaseException:
+            store.close()
+            raise
+        return cls(paths, runtime, store)
+
+    def status(self) -> dict:
+        """The model, what it knows and what it uses; memory in bytes."""
+        live = self.store.live()
+        return {
+            "model": self.store.model.name,
+            "sha256": self.store.model.sha256,
+            "architecture": self.store.model.architecture,
+            "version": live.number,
+            "lessons": len(live.entries),
+            "context_size": self.runtime.facts.context_size,
+            "memory_bytes": psutil.Process().memory_info().rss,
+            "home": str(self.paths.home),
+        }
+
+    def replay(self) -> Replay:
+        """Keys of ordinary chats at the edited layer; made once per model (a minute or two), then read."""
+        layer = self.recipe.layer_of(self.runtime.facts.n_layer)
+        with self._replay_lock:
+            if layer not in self._replay:
+                self._replay[layer] = load_or_make_replay(
+                    self.runtime, self.store.folder, layer, on_progress=self._progress, cancel=self._cancel
+                )
+            return self._replay[layer]
+
+    def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:
+        """Do now what the first lesson would wait for."""
+        self._progress, self._cancel = on_progress, cancel
+        try:
+            if self.recipe.method == "ridge":
+                self.replay()
+        finally:
+            self._progress = self._cancel = None
+
+    # -- chat ---------------------------------------------------------------------------------------------------
+
+    def stream(
+        self, messages: Sequence[Message], *, sampling: Sampling | None = None, version: str | int | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[str | AnswerStats]:  # fmt: skip
+        """Pieces of the answer, then AnswerStats with the version that answered.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        chosen = self._version(version)
+        adapter = self.knowledge.adapter(chosen)
+        pieces = self.runtime.stream(messages, sampling or Sampling(), adapter=adapter, stop=stop or threading.Event())
+        for piece in pieces:
+            yield replace(piece, version=chosen.number) if isinstance(piece, AnswerStats) else piece
+
+    def ask(self, question: str, *, version: str | int | None = None, max_tokens: int = 256) -> str:
+        """Greedy answer in a fresh conversation.
+
+        Raises:
+            LessonError: the question is empty. NotFound: there is no such version.
+        """
+        if not question.strip():
+            raise LessonError("The question is empty. Write what you want to ask.")
+        sampling = replace(GREEDY, max_tokens=max_tokens)
+        pieces = self.stream(student_messages(question), sampling=sampling, version=version)
+        return "".join(piece for piece in pieces if isinstance(piece, str))
+
+    # -- teach --------------------------------------------------------------------------------------------------
+
+    def propose(self, lesson: Lesson, cancel: threading.Event | None = None) -> Proposal:
+        """Let the model fill in the question and its answers, and say which lessons it would contradict."""
+        question = propose_question(self.runtime, lesson, cancel)
+        phrasings = propose_phrasings(self.runtime, lesson, question, self.recipe, cancel)
+        full = replace(lesson, question=question)
+        conflicts = tuple(self.teacher.conflicts(full, self.store.live()))
+        return Proposal(full, phrasings, self.ask(question, max_tokens=64), conflicts)
+
+    def preview(
+        self, lessons: Sequence[Lesson], *, replaces: Sequence[str] = (), recipe: Recipe | None = None,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+    ) -> Preview:  # fmt: skip
+        """Learn on a scratch adapter and report; the live version is untouched.
+
+        Raises:
+            LessonError: nothing to learn. NotFound: a lesson to replace does not exist. Cancelled: `cancel` was set.
+        """
+        if not lessons:
+            raise LessonError("There is no lesson to teach. Write a fact or instruction.")
+        gone = [self.store.lesson(reference) for reference in replaces]
+        recipe = recipe or self.recipe
+        with self._change_lock:
+            self._progress, self._cancel = on_progress, cancel
+            try:
+                return self.teacher.preview(lessons, recipe, replaces=gone, on_progress=on_progress, cancel=cancel)
+            finally:
+                self._progress = self._cancel = None
+
+    def apply(self, preview: Preview, message: str | None = None) -> Version:
+        """Commit a preview: one transaction, then the swap.
+
+        Raises:
+            StoreBusy: the live version moved since the preview; nothing was changed.
+        """
+        with self._change_lock:
+            version = self.store.commit(
+                keep=preview.keep, new=preview.pending, solve=preview.solve,
+                kind="replace" if preview.replaced else "teach",
+                message=message or _message(preview), expect_live=preview.based_on, report=preview.report.to_dict(),
+            )  # fmt: skip
+            self.runtime.swap(self.knowledge.adopt(preview.adapter, version))
+            return version
+
+    def forget(self, reference: str) -> Version:
+        """A version without one lesson, exactly as if it had never been taught.
+
+        Raises:
+            NotFound: the live version knows no such lesson.
+        """
+        record = self.store.lesson(reference)
+        with self._change_lock:
+            live = self.store.live()
+            if record.id not in live.lesson_ids:
+                raise NotFound(f"Version {live.number}, which is live, does not know lesson {record.number}.")
+            keep = tuple(entry for entry in live.entries if entry[0] != record.id)
+            version = self.store.commit(
+                keep=keep, solve=live.solve if keep else {}, kind="forget",
+                message=f"Forgot: {record.lesson.text}", expect_live=live.number,
+            )  # fmt: skip
+            self.runtime.swap(self.knowledge.adapter(version))
+            return version
+
+    def restore(self, reference: str | int) -> Version:
+        """A new version that knows exactly what an earlier one knew.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        with self._change_lock:
+            version = self.store.restore(reference)
+            self.runtime.swap(self.knowledge.adapter(version))
+            return version
+
+    def undo(self) -> Version:
+        """Go back to what was known before the live version.
+
+        Raises:
+            NotFound: the live version is the first one.
+        """
+        live = self.store.live()
+        if live.parent is None:
+            raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
+        with self._change_lock:
+            version = self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")
+            self.runtime.swap(self.knowledge.adapter(version))
+            return version
+
+    # -- out ----------------------------------------------------------------------------------------------------
+
+    def export_adapter(self, out: Path, version: str | int | None = None) -> dict:
+        """Write a version as a GGUF LoRA adapter for llama.cpp.
+
+        Raises:
+            ExportError: the version knows nothing, or the file cannot be written.
+        """
+        chosen = self._version(version)
+        delta = self.knowledge.delta(chosen)
+        if delta is None:
+            raise ExportError(f"Version {chosen.number} knows no lessons, so there is no adapter to write.")
+        write_adapter(delta, out, architecture=self.store.model.architecture, metadata=self._card(chosen))
+        return {"path": str(out), "bytes": out.stat().st_size, "rank": delta.rank, "version": chosen.number}
+
+    def export_gguf(
+        self, out: Path, version: str | int | None = None, *, tensor_type: str = "auto", overwrite: bool = False,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+    ) -> dict:  # fmt: skip
+        """Write the whole model with a version's knowledge in its weights, for any llama.cpp.
+
+        Raises:
+            ExportError: the file exists, is the base itself, or cannot be written. Cancelled: `cancel` was set.
+        """
+        chosen = self._version(version)
+        result = write_merged(
+            self.runtime.facts.path, self.knowledge.delta(chosen), out, metadata=self._card(chosen),
+            tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel,
+        )  # fmt: skip
+        return {**result, "version": chosen.number}
+
+    def verify(self) -> VerifyReport:
+        """Re-derive every hash of the store, and the base file's."""
+        report = self.store.verify()
+        path = self.runtime.facts.path
+        checked, problems = dict(report.checked), list(report.problems)
+        checked["model"] = 1
+        cache = self.paths.temporary / "verify.json"
+        cache.unlink(missing_ok=True)
+        if sha256_of(path, cache) != self.store.model.sha256:
+            problems.append(f"model: {path} changed since this store was made")
+        return VerifyReport(checked, problems)
+
+    def close(self) -> None:
+        """Free the model and the store."""
+        self.runtime.close()
+        self.store.close()
+
+    def _version(self, reference: str | int | None) -> Version:
+        return self.store.live() if reference is None else self.store.version(reference)
+
+    def _card(self, version: Version) -> dict[str, str]:
+        return {
+            "version": str(version.number),
+            "version.hash": version.hash,
+            "content": version.content,
+            "lessons": str(len(version.entries)),
+            "base.sha256": self.store.model.sha256,
+        }
+
+
+def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store:
+    if not read_only:
+        return Store.open(paths.stores, identity)
+    try:
+        return Store.open(paths.stores, identity, read_only=True)
+    except NotFound:  # nothing was ever taught: make the empty store, so that version 0 exists
+        Store.open(paths.stores, identity).close()
+        return Store.open(paths.stores, identity, read_only=True)
+
+
+def _message(preview: Preview) -> str:
+    texts = [p.lesson.text for p in preview.pending]
+    first = texts[0] if len(texts[0]) <= 80 else texts[0][:79] + "…"
+    return first if len(texts) == 1 else f"{len(texts)} lessons: {first}"

@@ -1,0 +1,93 @@
+"""Every error a user can meet, as one tree.
+
+QFError
+├── LessonError      a lesson that cannot be taught (empty, too long, bad rows)
+├── NotFound         an unknown version, lesson, chat or model
+├── ModelError       a model file that is missing, truncated or does not fit
+├── HomeError        the data folder cannot be used (read-only, disk full)
+│   └── StoreBusy    another process or another change holds the store
+├── StoreCorrupt     stored bytes do not match their hash
+├── ExportError      a file could not be written
+├── PortInUse        the window's port is taken
+├── RuntimeFailure   the model's runtime failed
+└── Cancelled        the user stopped it; nothing was changed
+
+Messages say what it was, what was expected and what to do. Exit codes are part of the command line's contract.
+"""
+
+
+class QFError(Exception):
+    """Base of all errors shown to a user; `code` is a stable word, `exit_code` the process's exit status."""
+
+    code = "error"
+    exit_code = 1
+
+
+class LessonError(QFError):
+    """The lesson is empty, too long, or what it would teach is degenerate."""
+
+    code = "bad_lesson"
+    exit_code = 3
+
+
+class NotFound(QFError):
+    """No version, lesson, chat or model has this name."""
+
+    code = "not_found"
+    exit_code = 4
+
+
+class ModelError(QFError):
+    """The model file is missing, damaged, or cannot be used for what was asked."""
+
+    code = "bad_model"
+    exit_code = 5
+
+
+class HomeError(QFError):
+    """The data folder cannot be read or written."""
+
+    code = "bad_home"
+    exit_code = 6
+
+
+class StoreBusy(HomeError):
+    """Another process owns the data folder, or the live version moved meanwhile."""
+
+    code = "busy"
+    exit_code = 7
+
+
+class StoreCorrupt(QFError):
+    """Stored bytes differ from their hash."""
+
+    code = "corrupt"
+    exit_code = 8
+
+
+class ExportError(QFError):
+    """A file could not be exported."""
+
+    code = "export_failed"
+    exit_code = 9
+
+
+class PortInUse(QFError):
+    """The window's port is taken by another program."""
+
+    code = "port_in_use"
+    exit_code = 10
+
+
+class RuntimeFailure(QFError):
+    """The runtime that computes the model failed."""
+
+    code = "runtime_failed"
+    exit_code = 11
+
+
+class Cancelled(QFError):
+    """The user stopped the work; nothing was changed."""
+
+    code = "cancelled"
+    exit_code = 130

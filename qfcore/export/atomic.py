@@ -1,0 +1,62 @@
+"""Files that are either complete or absent: written beside the target, flushed to disk, then renamed over it."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from qfcore.errors import ExportError
+
+_SUFFIX = ".partial"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary binary file that becomes `path` when the block ends well; otherwise `path` is untouched.
+
+    Raises:
+        ExportError: the folder is missing, read-only or full.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ExportError(_explain(path, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+
+
+def remove_partials(folder: Path) -> int:
+    """Delete what a killed process left behind; the number of files removed."""
+    left = list(folder.glob(f".*{_SUFFIX}"))
+    for file in left:
+        file.unlink(missing_ok=True)
+    return len(left)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explain(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"There is no room left to write {path}. Free some space or choose another folder; nothing was changed."
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{path} cannot be written: the folder is read-only for you. Choose another folder."
+    if error.errno == errno.ENOENT:
+        return f"The folder {path.parent} does not exist. Create it or choose another one."
+    return f"{path} could not be written: {error.strerror or error}. Nothing was changed."

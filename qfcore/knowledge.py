@@ -1,0 +1,97 @@
+"""From a set of lessons to an adapter file: solve, cache by content, and find again."""
+
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qfcore.delta import Delta
+from qfcore.errors import StoreCorrupt
+from qfcore.export.adapter import read_adapter, write_adapter
+from qfcore.recipe import Recipe
+from qfcore.replay import Replay
+from qfcore.rows import Rows, join_rows
+from qfcore.solve import ReplayBasis, solve_minimum_norm, solve_ridge
+from qfcore.store.hashing import content_hash
+from qfcore.store.records import Version
+from qfcore.store.store import Store
+
+
+class Knowledge:
+    """Solves sets of lessons of one store. The adapter files are caches: they can be deleted and come back the same."""
+
+    def __init__(self, store: Store, architecture: str, replay: Callable[[], Replay]) -> None:
+        self._store, self._architecture, self._replay = store, architecture, replay
+        self._folder = store.folder / "adapters"
+        self._bases: dict[tuple, ReplayBasis] = {}
+        self._lock = threading.RLock()
+
+    def solve_settings(self, recipe: Recipe) -> dict:
+        """What a version's content hash covers besides rows: the recipe's solve and the replay."""
+        digest = self._replay().digest if recipe.method == "ridge" else ""
+        return {**recipe.solve_settings, "replay": digest}
+
+    def solve(self, parts: Sequence[tuple[str, Rows]], settings: dict) -> Delta:
+        """The change for a set of (lesson id, rows), in the order of the ids, so that the same set gives the same bytes.
+
+        Raises:
+            LessonError: the set teaches nothing or is degenerate.
+            StoreCorrupt: the replay that the settings name is gone.
+        """
+        rows = join_rows([rows for _, rows in sorted(parts, key=lambda part: part[0])])
+        if settings["method"] == "paper":
+            return solve_minimum_norm(rows)
+        return solve_ridge(rows, self._basis(settings))
+
+    def delta(self, version: Version) -> Delta | None:
+        """The change of a version, None for one without lessons."""
+        path = self.adapter(version)
+        return read_adapter(path)[0] if path else None
+
+    def adapter(self, version: Version) -> Path | None:
+        """The version's adapter file, solved again when it is missing; None for a version without lessons."""
+        if not version.entries:
+            return None
+        with self._lock:
+            path = self._path(version.content)
+            if not path.exists():
+                parts = [(lesson_id, self._store.rows(digest)) for lesson_id, digest in version.entries]
+                self._write(self.solve(parts, version.solve), path, version.content)
+            return path
+
+    def scratch(self, delta: Delta, entries: Sequence[tuple[str, str]], settings: dict, folder: Path) -> Path:
+        """Write an adapter that is not a version yet; `adopt` makes it one's cache."""
+        content = content_hash(self._store.model.sha256, settings, entries)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self._path(content).name
+        self._write(delta, path, content)
+        return path
+
+    def adopt(self, scratch: Path, version: Version) -> Path:
+        """Keep a previewed adapter as the cache of the version it became."""
+        path = self._path(version.content)
+        if scratch.name == path.name and scratch.exists() and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(scratch, path)
+        return self.adapter(version)
+
+    def _write(self, delta: Delta, path: Path, content: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"content": content, "base.sha256": self._store.model.sha256}
+        write_adapter(delta, path, architecture=self._architecture, metadata=metadata)
+
+    def _path(self, content: str) -> Path:
+        return self._folder / f"{content.removeprefix('qf1:')[:32]}.gguf"
+
+    def _basis(self, settings: dict) -> ReplayBasis:
+        replay = self._replay()
+        if settings["replay"] != replay.digest:
+            raise StoreCorrupt(
+                "This version was solved with another replay file, which is no longer there. "
+                "Put back the store's replay file from a backup."
+            )
+        key = tuple(settings[name] for name in ("ridge", "replay_weight", "replay_first_weight", "replay"))
+        if key not in self._bases:
+            recipe = Recipe("ridge", ridge=key[0], replay_weight=key[1], replay_first_weight=key[2])
+            self._bases = {key: replay.basis(recipe)}
+        return self._bases[key]

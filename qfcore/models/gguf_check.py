@@ -1,0 +1,161 @@
+"""A bounded look at a GGUF file's header, before llama.cpp (a parser in C++) sees the file.
+
+Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Everything read is checked against what is left of
+the file, so a hostile count or length ends in an error, not in memory.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import gguf
+
+from qfcore.errors import ModelError
+
+_MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+
+
+@dataclass(frozen=True)
+class GGUFFacts:
+    """What a header says of its model. Sizes in elements; 0 or empty where it says nothing."""
+
+    architecture: str
+    name: str
+    n_layer: int
+    n_embd: int
+    n_ff: int
+    context_length: int
+    file_bytes: int
+    has_template: bool
+
+
+def check_gguf(path: Path) -> GGUFFacts:
+    """Check magic, version, counts, lengths and that every tensor lies inside the file.
+
+    Raises:
+        ModelError: not a GGUF file, damaged, truncated, or of an unknown version.
+    """
+    try:
+        if not path.is_file():
+            raise ModelError(f"There is no model file {path}. Give the path of a GGUF file or a name from `qfchat models`.")
+        with path.open("rb") as file:
+            return _Header(file, path).check()
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
+
+
+class _Header:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self._size = path.stat().st_size
+
+    def check(self) -> GGUFFacts:
+        if self._file.read(4) != b"GGUF":
+            raise ModelError(f"{self._path} is not a GGUF file. llama.cpp's format was expected (a file ending in .gguf).")
+        version, tensors, keys = self._unpack("IQQ")
+        if version not in (2, 3):
+            raise self._bad(f"it has GGUF version {version}, versions 2 and 3 are known")
+        if keys > _MAX_KEYS or tensors > _MAX_TENSORS:
+            raise self._bad(f"it claims {keys:,} keys and {tensors:,} tensors")
+        meta: dict[str, Any] = {}
+        for _ in range(keys):
+            key = self._string(_MAX_KEY)
+            (kind,) = self._unpack("I")
+            meta[key] = self._value(kind)
+        self._check_tensors(tensors, meta)
+        return self._facts(meta)
+
+    def _facts(self, meta: dict[str, Any]) -> GGUFFacts:
+        architecture = str(meta.get("general.architecture", ""))
+        if not architecture:
+            raise self._bad("it names no architecture")
+        if meta.get("general.type", "model") != "model":
+            raise self._bad(f"it holds a {meta['general.type']}, a model was expected")
+
+        def number(key: str) -> int:
+            value = meta.get(f"{architecture}.{key}", 0)
+            return value if isinstance(value, int) else 0
+
+        return GGUFFacts(
+            architecture, str(meta.get("general.name", self._path.stem)), number("block_count"),
+            number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
+            "tokenizer.chat_template" in meta,
+        )  # fmt: skip
+
+    def _check_tensors(self, count: int, meta: dict[str, Any]) -> None:
+        ends = []
+        for _ in range(count):
+            name = self._string(_MAX_KEY)
+            (dims,) = self._unpack("I")
+            if not 1 <= dims <= 4:
+                raise self._bad(f"tensor {name!r} has {dims} dimensions")
+            shape = self._unpack(f"{dims}Q")
+            kind, offset = self._unpack("IQ")
+            ends.append(offset + self._tensor_bytes(name, shape, kind))
+        alignment = meta.get("general.alignment", 32)
+        if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
+            raise self._bad(f"its alignment {alignment!r} is no power of two")
+        start = -(-self._file.tell() // alignment) * alignment
+        need = start + max(ends, default=0)
+        if need > self._size:
+            raise self._bad(f"it is truncated: {self._size:,} bytes are there, {need:,} were expected")
+
+    def _tensor_bytes(self, name: str, shape: tuple[int, ...], kind: int) -> int:
+        try:
+            block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(kind)]
+        except (ValueError, KeyError):
+            raise self._bad(f"tensor {name!r} has the unknown type {kind}") from None
+        elements = 1
+        for length in shape:
+            elements *= length
+        if not 0 < elements < 1 << 48 or shape[0] % block:
+            raise self._bad(f"tensor {name!r} has the impossible shape {shape}")
+        return elements // block * size
+
+    def _value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self._string(_MAX_STRING)
+        if kind == _ARRAY:
+            return self._skip_array()
+        if kind not in _SCALARS:
+            raise self._bad(f"it has a value of the unknown kind {kind}")
+        return self._unpack(_SCALARS[kind])[0]
+
+    def _skip_array(self) -> int:
+        kind, count = self._unpack("IQ")
+        if kind == _STRING:
+            self._need(count * 8)
+            for _ in range(count):
+                self._skip(self._unpack("Q")[0])
+        elif kind in _SCALARS:
+            self._skip(count * struct.calcsize("<" + _SCALARS[kind]))
+        else:
+            raise self._bad(f"it has an array of the unknown kind {kind}")
+        return count
+
+    def _string(self, limit: int) -> str:
+        (length,) = self._unpack("Q")
+        if length > limit:
+            raise self._bad(f"it claims a text of {length:,} bytes")
+        return self._read(length).decode("utf-8", "replace")
+
+    def _unpack(self, form: str) -> tuple:
+        return struct.unpack("<" + form, self._read(struct.calcsize("<" + form)))
+
+    def _read(self, length: int) -> bytes:
+        self._need(length)
+        return self._file.read(length)
+
+    def _skip(self, length: int) -> None:
+        self._need(length)
+        self._file.seek(length, 1)
+
+    def _need(self, length: int) -> None:
+        if length > self._size - self._file.tell():
+            raise self._bad("it ends in the middle of its header (truncated)")
+
+    def _bad(self, why: str) -> ModelError:
+        return ModelError(f"The model file {self._path} cannot be used: {why}. Fetch it again or choose another file.")

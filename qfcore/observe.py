@@ -1,0 +1,89 @@
+"""From a lesson to rows: one pass with the lesson in the system message (teacher), one without (student)."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from qfcore.errors import Cancelled
+from qfcore.lesson import Lesson, Phrasing
+from qfcore.recipe import Recipe
+from qfcore.rows import Rows, join_rows
+from qfcore.runtime.protocol import Message, Observed, Progress, Runtime, Script
+
+ANSWER_TOKENS = 64
+"""Longest answer that is learned."""
+
+
+def teacher_system(lesson: Lesson) -> str:
+    """The system message that makes the teacher: the lesson, and the wished answer when the user gave one."""
+    text = lesson.text
+    if lesson.answer and lesson.question:
+        text += f'\nThe answer to the question "{lesson.question}" is: {lesson.answer}'
+    return text
+
+
+def student_messages(question: str) -> list[Message]:
+    """The question in a fresh conversation, as a user asks it."""
+    return [{"role": "user", "content": question}]
+
+
+def teacher_messages(lesson: Lesson, question: str) -> list[Message]:
+    """The question with the lesson in the system message."""
+    return [{"role": "system", "content": teacher_system(lesson)}, *student_messages(question)]
+
+
+def observe_phrasings(
+    runtime: Runtime,
+    lesson: Lesson,
+    phrasings: Sequence[Phrasing],
+    recipe: Recipe,
+    *,
+    on_progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Rows:
+    """Rows of a lesson: keys u_k without it, targets d_k = h*_k − h_k at the positions that predict the answer.
+
+    Raises:
+        Cancelled: `cancel` was set.
+        LessonError: what was observed is NaN, infinite or of the wrong shape.
+    """
+    layer = recipe.layer_of(runtime.facts.n_layer)
+    parts = []
+    for index, phrasing in enumerate(phrasings):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped. Nothing was changed.")
+        if on_progress:
+            on_progress(index / len(phrasings), f"Observing phrasing {index + 1} of {len(phrasings)}")
+        answer = tuple(runtime.tokenize_answer(phrasing.answer))
+        student, teacher = runtime.observe(
+            [_script(student_messages(phrasing.question), answer),
+             _script(teacher_messages(lesson, phrasing.question), answer)],
+            layer=layer,
+        )  # fmt: skip
+        parts.append(rows_from(student, teacher, layer, recipe))
+    return join_rows(parts)
+
+
+def rows_from(student: Observed, teacher: Observed, layer: int, recipe: Recipe) -> Rows:
+    """Rows of one phrasing; positions where the lesson changes the prediction are taught, the others kept."""
+    divergence = kl_divergence(teacher.logits, student.logits)
+    taught = divergence > recipe.kl_threshold if recipe.kl_threshold > 0 else np.ones(len(divergence), dtype=bool)
+    targets = (teacher.residuals - student.residuals) * taught[:, None]
+    weights = np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
+    return Rows(layer, student.keys, targets.astype(np.float32), weights)
+
+
+def kl_divergence(teacher: np.ndarray, student: np.ndarray) -> np.ndarray:
+    """(K,) KL(teacher ‖ student) in nats of two (K, V) arrays of logits."""
+    p, q = _log_softmax(teacher), _log_softmax(student)
+    return (np.exp(p) * (p - q)).sum(axis=1)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _script(messages: Sequence[Message], answer: tuple[int, ...]) -> Script:
+    return Script(tuple((m["role"], m["content"]) for m in messages), answer)

@@ -1,0 +1,96 @@
+"""What one lesson contributes to the regression at one layer: keys, targets and weights.
+
+Rows depend on the base model, the lesson and the recipe only, never on other lessons (DESIGN.md section 3, fact 3),
+so they are computed once and stored.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from qfcore.errors import LessonError, StoreCorrupt
+
+
+@dataclass(frozen=True)
+class Rows:
+    """K rows of the regression: the weights at `layer` must send each key to its target.
+
+    keys: (K, I) float32, inputs of the layer's down projection without the instruction (u_k).
+    targets: (K, O) float32, what the weights must add (d_k); a zero row says "leave this as it is".
+    weights: (K,) float32, positive; a larger weight is fitted more closely.
+    """
+
+    layer: int
+    keys: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.keys)
+        if self.keys.ndim != 2 or self.targets.ndim != 2 or self.weights.shape != (count,) or len(self.targets) != count:
+            raise LessonError(
+                f"Rows do not fit together: keys {self.keys.shape}, targets {self.targets.shape}, "
+                f"weights {self.weights.shape}; (K, I), (K, O) and (K,) were expected."
+            )
+        for name in ("keys", "targets", "weights"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise LessonError(f"The lesson's {name} hold NaN or infinite numbers, so it was refused.")
+        if not (self.weights > 0).all():
+            raise LessonError("A row's weight is not positive, so the lesson was refused.")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def taught(self) -> np.ndarray:
+        """(K,) bool: the rows whose target is not zero."""
+        return self.targets.any(axis=1)
+
+    def to_bytes(self) -> bytes:
+        """Safetensors bytes; the same rows give the same bytes."""
+        arrays = {
+            "keys": np.ascontiguousarray(self.keys, dtype=np.float32),
+            "targets": np.ascontiguousarray(self.targets, dtype=np.float32),
+            "weights": np.ascontiguousarray(self.weights, dtype=np.float32),
+        }
+        return save(arrays, metadata={"layer": str(self.layer)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Rows":
+        """Read back `to_bytes`.
+
+        Raises:
+            StoreCorrupt: the bytes are not rows.
+        """
+        try:
+            arrays = load(data)
+            header = int.from_bytes(data[:8], "little")
+            layer = int(json.loads(data[8 : 8 + header])["__metadata__"]["layer"])
+            return cls(layer, arrays["keys"], arrays["targets"], arrays["weights"])
+        except (KeyError, ValueError, TypeError, LessonError, OSError) as error:
+            raise StoreCorrupt(f"The stored rows of a lesson cannot be read: {error}") from error
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (64 hex digits) of `to_bytes`."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def join_rows(parts: list[Rows]) -> Rows:
+    """Put rows of the same layer below each other, in the order given.
+
+    Raises:
+        LessonError: nothing to join, or the parts belong to different layers.
+    """
+    layers = {part.layer for part in parts}
+    if len(layers) != 1:
+        raise LessonError(f"Rows of one layer were expected, these belong to layers {sorted(layers)}.")
+    return Rows(
+        parts[0].layer,
+        np.concatenate([part.keys for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )

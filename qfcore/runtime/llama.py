@@ -1,0 +1,220 @@
+"""The llama.cpp runtime: one model, a context that chats and a context that observes, one owner thread."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qfcore.runtime.batching import greedy_group, groups
+from qfcore.runtime.chatting import ChatSession
+from qfcore.runtime.handles import Context, LlamaModel
+from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihood
+from qfcore.runtime.prompt import Prompts
+from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script
+from qfcore.runtime.worker import Worker
+
+CHAT_CONTEXT = 4096
+"""Tokens that a conversation may hold."""
+OBSERVE_CONTEXT = 4096
+"""Tokens that the questions asked together may hold."""
+OBSERVE_BATCH = 256
+"""Tokens computed together in the observing context; also bounds its logits' memory (batch x vocabulary x 4 bytes)."""
+SEQUENCES = 16
+"""Questions asked together."""
+
+
+class LlamaRuntime:
+    """Implements `qfcore.runtime.protocol.Runtime` with llama.cpp.
+
+    Raises:
+        ModelError: the file cannot be opened.
+        RuntimeFailure: not enough memory for the contexts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        chat_context: int = CHAT_CONTEXT,
+        edited_layer: int | None = None,
+        on_progress: Callable[[float, str], None] | None = None,
+    ) -> None:
+        self._worker = Worker("qfchat-model")
+        try:
+            self._worker.call(self._open, path, chat_context, on_progress)
+        except BaseException:
+            self._worker.close(lambda: None)
+            raise
+        # Keys and values in the cache come from below the edited weight when that is the last layer's: they stay valid.
+        self._cache_survives = edited_layer in (None, self._model.n_layer - 1)
+
+    def _open(self, path: Path, size: int, on_progress: Progress | None) -> None:
+        model = self._model = LlamaModel(path, on_progress)
+        trained = int(model.meta(f"{model.meta('general.architecture')}.context_length") or size)
+        self._prompts = Prompts(model)
+        self._chat = Context(model, size=min(size, trained), batch=512)
+        self._session = ChatSession(self._chat, self._prompts)
+        self._watch = LayerWatch()
+        self._observing = Context(
+            model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH, sequences=SEQUENCES,
+            eval_callback=self._watch.callback,
+        )  # fmt: skip
+        self.facts = ModelFacts(
+            path, model.meta("general.name") or path.stem, model.meta("general.architecture"),
+            model.n_layer, model.n_embd, model.n_vocab, self._chat.size,
+        )  # fmt: skip
+
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event
+    ) -> Iterator[str | AnswerStats]:
+        """See the protocol. Closing the iterator early stops the answer."""
+
+        def work(emit: Callable[[object], None]) -> None:
+            self._swap(adapter)
+            self._session.answer(self._prompts.tokens(messages), sampling, stop, emit)
+
+        watcher = _StopWatcher(stop, self._chat)
+        try:
+            yield from self._worker.stream(work)
+        finally:
+            stop.set()
+            watcher.close()
+
+    def complete_many(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        adapter: Path | None = None,
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[list[int]]:
+        """See the protocol."""
+        answers: list[list[int]] = []
+        prompts = [self._prompts.tokens(messages) for messages in conversations]
+
+        def work(begin: int, end: int) -> list[list[int]]:
+            self._observing.use_adapter(adapter, self._in_use())
+            return greedy_group(self._observing, prompts[begin:end], max_tokens, cancel=cancel)
+
+        for begin, end in groups(prompts, self._observing, max_tokens):
+            answers += self._worker.call(work, begin, end)  # a chat may come between two groups
+            if on_progress:
+                on_progress(end / len(prompts), f"Asked {end} of {len(prompts)} questions")
+        return answers
+
+    def replay(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        layer: int,
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See the protocol."""
+        prompts = [self._prompts.tokens(messages) for messages in conversations]
+        last = layer == self._model.n_layer - 1
+        keys: list[np.ndarray] = []
+        owners: list[int] = []
+
+        def work(begin: int, end: int) -> None:
+            self._observing.use_adapter(None, self._in_use())
+
+            def collect(open_: list[int], wanted: list[bool]) -> None:
+                rows = self._watch.rows("keys", wanted, only_wanted=last)
+                keys.append(rows[[i for i, owner in enumerate(open_) if owner >= 0]])
+                owners.extend(begin + owner for owner in open_ if owner >= 0)
+
+            self._watch.watch(layer)
+            try:
+                greedy_group(self._observing, prompts[begin:end], max_tokens, cancel=cancel, on_batch=collect)
+            finally:
+                self._watch.watch(None)
+
+        for begin, end in groups(prompts, self._observing, max_tokens):
+            self._worker.call(work, begin, end)
+            if on_progress:
+                on_progress(end / len(prompts), f"Replaying ordinary chats: {end} of {len(prompts)}")
+        seen: set[int] = set()
+        first = np.array([owner not in seen and not seen.add(owner) for owner in owners], dtype=bool)
+        return np.concatenate(keys), first
+
+    def observe(self, scripts: Sequence[Script], *, layer: int, adapter: Path | None = None) -> list[Observed]:
+        """See the protocol."""
+
+        def work(script: Script) -> list[Observed]:
+            self._observing.use_adapter(adapter, self._in_use())
+            prompt = self._prompts.tokens(script.as_messages())
+            return observe_scripts(self._observing, self._watch, [prompt], [script.answer], layer)
+
+        return [self._worker.call(work, script)[0] for script in scripts]
+
+    def perplexity_parts(
+        self, texts: Sequence[str], *, adapter: Path | None = None, cancel: threading.Event | None = None
+    ) -> list[tuple[float, int]]:
+        """See the protocol."""
+
+        def work(text: str) -> tuple[float, int]:
+            self._observing.use_adapter(adapter, self._in_use())
+            return text_likelihood(self._observing, self._model, self._prompts.plain(text))
+
+        return [self._worker.call(work, text) for text in texts if not (cancel and cancel.is_set())]
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """See the protocol."""
+        return self._prompts.text(tokens)
+
+    def tokenize_answer(self, text: str) -> list[int]:
+        """See the protocol."""
+        return self._prompts.answer(text)
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """See the protocol."""
+        return len(self._prompts.tokens(messages))
+
+    def swap(self, adapter: Path | None) -> float:
+        """See the protocol."""
+        return self._worker.call(self._swap, adapter)
+
+    def _swap(self, adapter: Path | None) -> float:
+        started = time.perf_counter()
+        if self._chat.use_adapter(adapter, self._in_use()) and not self._cache_survives:
+            self._session.forget()
+        return time.perf_counter() - started
+
+    def _in_use(self) -> set[Path]:
+        return {context.adapter for context in (self._chat, self._observing) if context.adapter}
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._worker.close(self._close)
+
+    def _close(self) -> None:
+        self._chat.close()
+        self._observing.close()
+        self._model.close()
+
+
+class _StopWatcher:
+    """Passes a stop event on to llama.cpp while an answer is computed, also in the middle of a prompt."""
+
+    def __init__(self, stop: threading.Event, context: Context) -> None:
+        self._stop, self._context = stop, context
+        self._done = False
+        self._lock = threading.Lock()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        self._stop.wait()
+        with self._lock:  # never abort the next answer
+            if not self._done:
+                self._context.abort(True)
+
+    def close(self) -> None:
+        with self._lock:
+            self._done = True
+            self._context.abort(False)
+        self._stop.set()

@@ -1,0 +1,71 @@
+"""Conversations to token ids and answers' tokens to text."""
+
+import codecs
+from collections.abc import Sequence
+
+from qfcore.runtime.handles import LlamaModel
+from qfcore.runtime.protocol import Message
+from qfcore.runtime.template import ChatTemplate
+
+
+class Prompts:
+    """Turns conversations into the tokens that a model expects."""
+
+    def __init__(self, model: LlamaModel) -> None:
+        import llama_cpp as lc
+
+        self._model = model
+        bos, eos = lc.llama_vocab_bos(model.vocab), lc.llama_vocab_eos(model.vocab)
+        self._bos = model.piece(bos, special=True).decode("utf-8", "replace") if bos >= 0 else ""
+        eos_text = model.piece(eos, special=True).decode("utf-8", "replace") if eos >= 0 else ""
+        self._template = ChatTemplate(model.chat_template(), bos=self._bos, eos=eos_text)
+        eot = lc.llama_vocab_eot(model.vocab)
+        self.end_of_turn: int = eot if eot >= 0 else eos
+
+    def tokens(self, messages: Sequence[Message]) -> list[int]:
+        """Prompt tokens; control tokens written by a person are read as plain letters."""
+        text = self._template.render(messages)
+        add_special = not (self._bos and text.startswith(self._bos))
+        if not self._holds_control_text(messages):
+            return self._model.tokenize(text, add_special=add_special, parse_special=True)
+        tokens: list[int] = []
+        for index, (piece, is_template) in enumerate(self._template.segments(messages)):
+            tokens += self._model.tokenize(piece, add_special=add_special and index == 0, parse_special=is_template)
+        return tokens
+
+    def answer(self, text: str) -> list[int]:
+        """Tokens of an answer's plain text and the end of turn."""
+        return [*self._model.tokenize(text, add_special=False, parse_special=False), self.end_of_turn]
+
+    def plain(self, text: str) -> list[int]:
+        """Tokens of plain text, with the model's beginning-of-text token if it uses one."""
+        return self._model.tokenize(text, add_special=True, parse_special=False)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Text of answer tokens; the end of turn is left out."""
+        data = b"".join(self._model.piece(t) for t in tokens if not self._model.is_end(t))
+        return data.decode("utf-8", "replace")
+
+    def decoder(self) -> "PieceDecoder":
+        """A decoder for a stream of tokens."""
+        return PieceDecoder(self._model)
+
+    def _holds_control_text(self, messages: Sequence[Message]) -> bool:
+        content = "\n".join(m["content"] for m in messages)
+        return any(special in content for special in self._model.special_texts())
+
+
+class PieceDecoder:
+    """Text of tokens as they come; a character split over tokens appears when it is complete."""
+
+    def __init__(self, model: LlamaModel) -> None:
+        self._model = model
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        """New text, maybe empty."""
+        return self._decoder.decode(self._model.piece(token))
+
+    def finish(self) -> str:
+        """What is left."""
+        return self._decoder.decode(b"", True)

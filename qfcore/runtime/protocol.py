@@ -1,0 +1,155 @@
+"""What the engine and the window ask of a runtime, whatever computes the model."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+Progress = Callable[[float, str], None]
+Message = dict[str, str]
+"""{"role": "system" | "user" | "assistant", "content": text}."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn. Temperature 0 is greedy decoding: the most probable token, always."""
+
+    temperature: float = 0.7
+    """Softmax temperature; 0 is greedy."""
+    top_k: int = 20
+    """Keep the k most probable tokens; 0 keeps all."""
+    top_p: float = 0.8
+    """Keep the smallest set of tokens with this probability mass."""
+    repeat_penalty: float = 1.05
+    """Divides the logits of recent tokens; 1 is off."""
+    max_tokens: int = 1024
+    """Longest answer in tokens."""
+    seed: int | None = None
+    """Seed of the draw; None draws a new one for each answer."""
+
+
+GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, repeat_penalty=1.0, seed=0)
+
+
+@dataclass(frozen=True)
+class AnswerStats:
+    """How one answer was computed; times in seconds."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    first_token_s: float
+    tokens_per_s: float
+    stopped: bool
+    context_tokens: int
+    context_size: int
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a runtime knows of its model. Sizes in elements."""
+
+    path: Path
+    name: str
+    architecture: str
+    n_layer: int
+    n_embd: int
+    n_vocab: int
+    context_size: int
+
+
+@dataclass(frozen=True)
+class Script:
+    """A conversation up to the question, and the answer's tokens to walk along (teacher forcing)."""
+
+    messages: tuple[tuple[str, str], ...]
+    """(role, content) pairs, ending with the user's question."""
+    answer: tuple[int, ...]
+    """Token ids of the answer, end of turn included."""
+
+    def as_messages(self) -> list[Message]:
+        """The conversation in chat form."""
+        return [{"role": role, "content": content} for role, content in self.messages]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen at one layer along one script, at the K positions that predict the answer's tokens.
+
+    keys: (K, I) float32, input of the layer's down projection.
+    residuals: (K, O) float32, the layer's output (residual stream).
+    logits: (K, V) float32.
+    """
+
+    keys: np.ndarray
+    residuals: np.ndarray
+    logits: np.ndarray
+
+
+class Runtime(Protocol):
+    """One loaded model. Every method may be called from any thread; one owner thread computes, in order of arrival."""
+
+    facts: ModelFacts
+
+    def stream(
+        self, messages: Sequence[Message], sampling: Sampling, *, adapter: Path | None, stop: threading.Event
+    ) -> Iterator[str | AnswerStats]:
+        """Pieces of the answer, then its AnswerStats. Setting `stop` ends it, also while the prompt is read."""
+
+    def complete_many(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        adapter: Path | None,
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[list[int]]:
+        """Greedy answers as token ids (end of turn included when reached), computed in batches.
+
+        The answers depend on the list as a whole and on the adapter only: the same list gives the same batches, so
+        two adapters' answers can be compared without batching noise.
+        """
+
+    def observe(
+        self, scripts: Sequence[Script], *, layer: int, adapter: Path | None = None
+    ) -> list[Observed]:
+        """Walk along each script and return what layer `layer` saw."""
+
+    def replay(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        layer: int,
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Let the base answer greedily and collect the keys of layer `layer` at every answered position.
+
+        Returns keys (R, I) float32 and first (R,) bool, which marks the positions that predict an answer's first token.
+        """
+
+    def perplexity_parts(
+        self, texts: Sequence[str], *, adapter: Path | None, cancel: threading.Event | None = None
+    ) -> list[tuple[float, int]]:
+        """For each text: (sum of negative log-likelihoods in nats, number of predicted tokens)."""
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Text of an answer's tokens, end of turn left out."""
+
+    def tokenize_answer(self, text: str) -> list[int]:
+        """Token ids of an answer's plain text, with the end of turn appended."""
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Prompt tokens of a conversation through the chat template."""
+
+    def swap(self, adapter: Path | None) -> float:
+        """Make `adapter` ready in the chat context; waits for the answer in progress. Seconds that the swap took."""
+
+    def close(self) -> None:
+        """Free the model; a second call does nothing."""

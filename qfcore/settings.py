@@ -1,0 +1,60 @@
+"""Where QF Chat keeps its data. Paths are read when used, so that a test or a user can point them elsewhere."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from qfcore.errors import HomeError
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The data folder and what lies in it."""
+
+    home: Path
+
+    @classmethod
+    def find(cls, home: str | Path | None = None) -> "Paths":
+        """The folder given, else the environment's QFCHAT_HOME, else the platform's data folder."""
+        chosen = home or os.environ.get("QFCHAT_HOME") or platformdirs.user_data_path("qfchat")
+        return cls(Path(chosen).expanduser().absolute())
+
+    @property
+    def models(self) -> Path:
+        """Assembled model files; QFCHAT_MODELS lets several homes share them."""
+        return Path(os.environ.get("QFCHAT_MODELS") or self.home / "models").expanduser().absolute()
+
+    @property
+    def stores(self) -> Path:
+        """One folder per base model."""
+        return self.home / "stores"
+
+    @property
+    def exports(self) -> Path:
+        """Where exports go when no path is given."""
+        return self.home / "exports"
+
+    @property
+    def temporary(self) -> Path:
+        """Scratch files; emptied at start."""
+        return self.home / "temporary"
+
+    def prepare(self) -> None:
+        """Create the folders, readable by their owner only.
+
+        Raises:
+            HomeError: the home is no folder or cannot be written.
+        """
+        try:
+            for folder in (self.home, self.models, self.stores, self.temporary):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            probe = self.home / f".write-test-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise HomeError(
+                f"The data folder {self.home} cannot be used ({error.strerror or error}). A folder that you may write "
+                "was expected; choose another one with --home or QFCHAT_HOME."
+            ) from error

@@ -1,0 +1,126 @@
+"""From rows to a change of one weight, in closed form.
+
+`solve_ridge` minimises  Σ w_i ‖ΔW u_i − d_i‖² + ε ‖ΔW‖²  over a set of lessons' rows and the replay rows (target 0).
+`solve_minimum_norm` is the paper's formula ΔW = D (UᵀU)⁻¹ Uᵀ (arXiv 2507.04300, written there with W, X, Y, B).
+
+Letters: I inputs, O outputs, R replay rows, K lesson rows, T taught rows (target not zero).
+Both are pure: the same rows in the same order give the same bytes on the same machine, since the number of threads
+is fixed while solving.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from qfcore.delta import Delta
+from qfcore.errors import LessonError
+from qfcore.rows import Rows
+
+_THREADS = 2
+_LARGEST_RESIDUAL = 1e-6
+
+
+@dataclass(frozen=True)
+class ReplayBasis:
+    """Replay rows prepared for solving; computed once per model and recipe.
+
+    keys: (R, I) float32, already scaled by the square root of their weights.
+    cholesky: (R, R) float64, lower factor of keys keysᵀ + ε 1.
+    epsilon: ε, in squared units of the keys.
+    """
+
+    keys: torch.Tensor
+    cholesky: torch.Tensor
+    epsilon: float
+
+
+@contextmanager
+def fixed_threads() -> Iterator[None]:
+    """Fix torch's thread count, so that sums are split, and therefore rounded, in the same way every time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def prepare_replay(keys: np.ndarray, weights: np.ndarray, ridge: float) -> ReplayBasis:
+    """Factor the replay part of the normal equations once.
+
+    keys: (R, I) float32; weights: (R,) float32; ridge: ε relative to the mean squared norm of the keys.
+    """
+    with fixed_threads():
+        epsilon = ridge * float(np.square(keys, dtype=np.float64).sum(axis=1).mean())
+        scaled = torch.from_numpy(keys * np.sqrt(weights)[:, None])
+        gram = scaled.double() @ scaled.double().T
+        gram.diagonal().add_(epsilon)
+        return ReplayBasis(scaled, torch.linalg.cholesky(gram), epsilon)
+
+
+def solve_ridge(rows: Rows, replay: ReplayBasis) -> Delta:
+    """Joint ridge regression of lessons and replay, by block elimination of the replay rows.
+
+    With Ũ = weighted keys: A = Ũ_r Ũ_rᵀ + ε1, B = Ũ_r Ũ_kᵀ, S = Ũ_k Ũ_kᵀ + ε1 − Bᵀ A⁻¹ B, then
+    ΔW = D̃ᵀ S⁻¹ (Ũ_k − Bᵀ A⁻¹ Ũ_r); rows with target 0 drop out of the left factor, so the rank is at most T.
+
+    Raises:
+        LessonError: the rows teach nothing, or the system is too close to singular.
+    """
+    _check_teaches(rows)
+    with fixed_threads():
+        root = torch.from_numpy(np.sqrt(rows.weights))
+        keys = (torch.from_numpy(rows.keys) * root[:, None]).double()  # (K, I)
+        targets = (torch.from_numpy(rows.targets) * root[:, None]).double()  # (K, O)
+        replay_keys = replay.keys.double()  # (R, I)
+        cross = replay_keys @ keys.T  # (R, K)
+        eliminated = torch.cholesky_solve(cross, replay.cholesky)  # (R, K)
+        schur = keys @ keys.T - cross.T @ eliminated  # (K, K)
+        schur.diagonal().add_(replay.epsilon)
+        reduced = keys - eliminated.T @ replay_keys  # (K, I)
+        return _factors(rows, _solve_checked(schur, reduced), targets)
+
+
+def solve_minimum_norm(rows: Rows) -> Delta:
+    """The paper's bare formula: the smallest ΔW with ΔW u_k = d_k for all rows (pseudo-inverse when they depend).
+
+    Raises:
+        LessonError: the rows teach nothing.
+    """
+    _check_teaches(rows)
+    with fixed_threads():
+        keys = torch.from_numpy(rows.keys).double()
+        inverse = torch.linalg.pinv(keys @ keys.T, hermitian=True)
+        return _factors(rows, inverse @ keys, torch.from_numpy(rows.targets).double())
+
+
+def _check_teaches(rows: Rows) -> None:
+    if not rows.taught.any():
+        raise LessonError(
+            "The lesson changes nothing: the model already answers this way, with and without it. Nothing was taught."
+        )
+
+
+def _solve_checked(matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    if int(failed):
+        raise LessonError("The lessons' rows are degenerate (equal keys with different targets); refused.")
+    solution = torch.cholesky_solve(right, factor)
+    residual = float((matrix @ solution - right).norm() / right.norm())
+    if not residual < _LARGEST_RESIDUAL:
+        raise LessonError(f"The solve lost too much precision (relative residual {residual:.1e}); refused.")
+    return solution
+
+
+def _factors(rows: Rows, solution: torch.Tensor, targets: torch.Tensor) -> Delta:
+    taught = torch.from_numpy(rows.taught)
+    a, b = solution[taught], targets[taught].T  # (T, I), (O, T)
+    if a.shape[0] > b.shape[0]:  # more rows than outputs: the product itself is the smaller form
+        a, b = b @ a, torch.eye(b.shape[0], dtype=torch.float64)
+    delta = Delta(rows.layer, a.float().contiguous().numpy(), b.float().contiguous().numpy())
+    if not (np.isfinite(delta.a).all() and np.isfinite(delta.b).all()):
+        raise LessonError("The solve gave NaN or infinite weights, so the lesson was refused.")
+    return delta

@@ -1,0 +1,53 @@
+"""The schema, one numbered step after another. Steps are never edited once released; a new one is added."""
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+APPLICATION_ID = 0x51464348  # "QFCH"
+
+migrations = Migrations("qfchat")
+
+
+@migrations()
+def m001_knowledge(db: Database) -> None:
+    """Models, lessons, rows, versions, refs, reports."""
+    for statement in (
+        """CREATE TABLE models (
+            id INTEGER PRIMARY KEY CHECK (id = 1), sha256 TEXT NOT NULL, name TEXT NOT NULL,
+            architecture TEXT NOT NULL, bytes INTEGER NOT NULL) STRICT""",
+        """CREATE TABLE lessons (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, text TEXT NOT NULL,
+            question TEXT NOT NULL, answer TEXT NOT NULL, source TEXT NOT NULL, created_at TEXT NOT NULL) STRICT""",
+        """CREATE TABLE rows (
+            digest TEXT PRIMARY KEY, lesson_id TEXT NOT NULL REFERENCES lessons(id), recipe TEXT NOT NULL,
+            data BLOB NOT NULL, phrasings TEXT NOT NULL, evidence TEXT NOT NULL, created_at TEXT NOT NULL,
+            UNIQUE (lesson_id, recipe)) STRICT""",
+        """CREATE TABLE versions (
+            number INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, content TEXT NOT NULL, kind TEXT NOT NULL,
+            message TEXT NOT NULL, parent INTEGER REFERENCES versions(number), created_at TEXT NOT NULL,
+            solve TEXT NOT NULL) STRICT""",
+        """CREATE TABLE version_lessons (
+            version INTEGER NOT NULL REFERENCES versions(number), lesson_id TEXT NOT NULL REFERENCES lessons(id),
+            rows_digest TEXT NOT NULL REFERENCES rows(digest), PRIMARY KEY (version, lesson_id)) STRICT""",
+        """CREATE TABLE refs (
+            name TEXT PRIMARY KEY, version INTEGER NOT NULL REFERENCES versions(number)) STRICT""",
+        """CREATE TABLE reports (
+            version INTEGER PRIMARY KEY REFERENCES versions(number), report TEXT NOT NULL) STRICT""",
+    ):
+        db.execute(statement)
+
+
+@migrations()
+def m002_chats(db: Database) -> None:
+    """Chats and the trees of their messages, with full-text search."""
+    for statement in (
+        """CREATE TABLE chats (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, title TEXT NOT NULL, created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL, leaf INTEGER) STRICT""",
+        """CREATE TABLE messages (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, chat_id INTEGER NOT NULL REFERENCES chats(id) ON DELETE CASCADE,
+            parent_id INTEGER REFERENCES messages(id) ON DELETE CASCADE, role TEXT NOT NULL, content TEXT NOT NULL,
+            version INTEGER, stats TEXT NOT NULL, created_at TEXT NOT NULL) STRICT""",
+        "CREATE INDEX messages_of_chat ON messages(chat_id)",
+    ):
+        db.execute(statement)

@@ -104,8 +104,9 @@ class Engine:
         with self._replay_lock:
             if layer not in self._replay:
                 self._replay[layer] = load_or_make_replay(
-                    self.runtime, self.store.folder, layer, on_progress=self._progress, cancel=self._cancel
-                )
+                    self.runtime, self.store.folder, self.paths.models / "replay" / self.store.model.sha256[:16], layer,
+                    on_progress=self._progress, cancel=self._cancel,
+                )  # fmt: skip
             return self._replay[layer]
 
     def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:

@@ -10,8 +10,10 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import student_messages
 from qfcore.runtime.protocol import Progress, Runtime
 
-PROBE_TOKENS = 24
-"""Longest answer to a question of the report card."""
+ANSWER_TOKENS = 24
+"""Longest answer to a taught question in the report card."""
+PROBE_TOKENS = 12
+"""Longest answer to an unrelated question; a change shows in the first words."""
 _STOP_WORDS = frozenset("a an and are as at be by for from in is it its of on or that the this to was were with".split())
 
 
@@ -72,7 +74,7 @@ def tells(answer: str, lesson: Lesson, phrasing: Phrasing) -> bool:
 
 
 def ask_all(
-    runtime: Runtime, questions: Sequence[str], adapter: Path | None, *, max_tokens: int = PROBE_TOKENS,
+    runtime: Runtime, questions: Sequence[str], adapter: Path | None, *, max_tokens: int = ANSWER_TOKENS,
     cancel: threading.Event | None = None, on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers to questions, each in a fresh conversation."""

@@ -51,6 +51,7 @@ def assets_folder() -> Path:
 def load_or_make_replay(
     runtime: Runtime,
     folder: Path,
+    shared: Path,
     layer: int,
     *,
     on_progress: Progress | None = None,
@@ -58,20 +59,29 @@ def load_or_make_replay(
 ) -> Replay:
     """Read the replay of this model, or let the model answer the shipped prompts (minutes, once).
 
+    folder: the store's, which keeps its own copy, since its versions depend on it.
+    shared: this model's folder, from which further stores on this machine take it.
+
     Raises:
         Cancelled: `cancel` was set; nothing was written.
         StoreCorrupt: the file is damaged.
     """
     prompts = json.loads((assets_folder() / "replay_prompts.json").read_text(encoding="utf-8"))
     kind = hashlib.sha256(json.dumps([prompts, ANSWER_TOKENS]).encode()).hexdigest()[:12]
-    path = folder / f"replay-{layer}-{kind}.safetensors"
-    if not path.exists():
+    name = f"replay-{layer}-{kind}.safetensors"
+    path, origin = folder / name, shared / name
+    if path.exists():
+        return _read(path)
+    shared.mkdir(parents=True, exist_ok=True)
+    if not origin.exists():
         keys, first = runtime.replay(
             [student_messages(prompt) for prompt in prompts],
             max_tokens=ANSWER_TOKENS, layer=layer, on_progress=on_progress, cancel=cancel,
         )  # fmt: skip
-        with atomic_write(path) as file:
-            file.write(save({"keys": keys.astype(np.float32), "first": first.astype(np.uint8)}))
+        with atomic_write(origin) as file:  # half precision: keys of replay need no more, and it halves the file
+            file.write(save({"keys": keys.astype(np.float16), "first": first.astype(np.uint8)}))
+    with atomic_write(path) as file:
+        file.write(origin.read_bytes())
     return _read(path)
 
 
@@ -81,4 +91,4 @@ def _read(path: Path) -> Replay:
         arrays = load_file(path)
     except SafetensorError as error:
         raise StoreCorrupt(f"The replay file {path} is damaged. Delete it; it will be made again.") from error
-    return Replay(arrays["keys"], arrays["first"].astype(bool), digest)
+    return Replay(arrays["keys"].astype(np.float32), arrays["first"].astype(bool), digest)

@@ -6,21 +6,19 @@ Nothing here touches the live version: a preview works on a scratch adapter and 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qfcore.delta import Delta
 from qfcore.errors import LessonError
-from qfcore.evaluate import AskedQuestion, ProbeResult, Report, ask_all, tells
+from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, tells
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson
 from qfcore.observe import observe_phrasings
 from qfcore.propose import propose_phrasings, propose_question
 from qfcore.recipe import Recipe
 from qfcore.replay import assets_folder
-from qfcore.rows import Rows
 from qfcore.runtime.protocol import Progress, Runtime
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
@@ -39,17 +37,18 @@ class Preview:
     based_on: int
 
 
-@dataclass
-class _Clock:
-    seconds: dict[str, float] = field(default_factory=dict)
+@dataclass(frozen=True)
+class Learned:
+    """A solved change that nobody has asked yet; seconds by step."""
 
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+    pending: tuple[PendingLesson, ...]
+    keep: tuple[tuple[str, str], ...]
+    solve: dict
+    delta: Delta
+    adapter: Path
+    live: Version
+    taught: int
+    seconds: dict[str, float]
 
 
 class Teacher:
@@ -73,27 +72,49 @@ class Teacher:
         Raises:
             LessonError: nothing to learn, or degenerate rows. Cancelled: `cancel` was set.
         """
-        clock = _Clock()
+        tell = on_progress or (lambda *_: None)
+        learned = self.learn(
+            lessons, recipe, replaces=replaces, on_progress=_part(tell, 0.0, 0.6), cancel=cancel
+        )
+        started = time.perf_counter()
+        report = self._check(learned, _part(tell, 0.6, 0.4), cancel)
+        seconds = {**learned.seconds, "check": time.perf_counter() - started}
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        return Preview(
+            learned.pending, learned.keep, tuple(replaces), learned.solve, replace(report, seconds=rounded),
+            learned.adapter, learned.live.number,
+        )  # fmt: skip
+
+    def learn(
+        self,
+        lessons: Sequence[Lesson],
+        recipe: Recipe,
+        *,
+        replaces: Sequence[LessonRecord] = (),
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Learned:
+        """Observe and solve, without asking whether it worked; raises as `preview` does."""
         tell = on_progress or (lambda *_: None)
         live = self._store.live()
         settings = self._knowledge.solve_settings(recipe)
-        with clock("observe"):
-            pending = tuple(
-                self._observe(lesson, recipe, _part(tell, 0.6 * i / len(lessons), 0.6 / len(lessons)), cancel)
-                for i, lesson in enumerate({lesson.id: lesson for lesson in lessons}.values())
-            )
+        unique = list({lesson.id: lesson for lesson in lessons}.values())
+        started = time.perf_counter()
+        pending = tuple(
+            self._observe(lesson, recipe, _part(tell, 0.95 * i / len(unique), 0.95 / len(unique)), cancel)
+            for i, lesson in enumerate(unique)
+        )
+        observed = time.perf_counter()
+        tell(0.95, "Solving for the change of the weights")
         gone = {record.id for record in replaces} | {p.lesson.id for p in pending}
         keep = tuple(entry for entry in live.entries if entry[0] not in gone)
-        with clock("solve"):
-            tell(0.62, "Solving for the change of the weights")
-            parts = [(lesson_id, self._store.rows(digest)) for lesson_id, digest in keep]
-            parts += [(p.lesson.id, p.rows) for p in pending]
-            delta = self._knowledge.solve(parts, settings)
-            entries = [*keep, *(p.entry for p in pending)]
-            adapter = self._knowledge.scratch(delta, entries, settings, self._scratch)
-        with clock("check"):
-            report = self._check(pending, live, delta, parts, adapter, _part(tell, 0.66, 0.34), cancel, clock)
-        return Preview(pending, keep, tuple(replaces), settings, report, adapter, live.number)
+        parts = [(lesson_id, self._store.rows(digest)) for lesson_id, digest in keep]
+        parts += [(p.lesson.id, p.rows) for p in pending]
+        delta = self._knowledge.solve(parts, settings)
+        adapter = self._knowledge.scratch(delta, [*keep, *(p.entry for p in pending)], settings, self._scratch)
+        seconds = {"observe": observed - started, "solve": time.perf_counter() - observed}
+        taught = sum(int(rows.taught.sum()) for _, rows in parts)
+        return Learned(pending, keep, settings, delta, adapter, live, taught, seconds)
 
     def conflicts(self, lesson: Lesson, version: Version) -> list[LessonRecord]:
         """Lessons of a version that answer the same question otherwise."""
@@ -121,40 +142,41 @@ class Teacher:
         )
         return PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
 
-    def _check(
-        self, pending: Sequence[PendingLesson], live: Version, delta: Delta, parts: Sequence[tuple[str, Rows]],
-        adapter: Path, tell: Progress, cancel: threading.Event | None, clock: _Clock,
-    ) -> Report:  # fmt: skip
-        before_adapter = self._knowledge.adapter(live)
-        asked = [(p.lesson, phrasing) for p in pending for phrasing in p.phrasings]
+    def _check(self, learned: Learned, tell: Progress, cancel: threading.Event | None) -> Report:
+        before_adapter = self._knowledge.adapter(learned.live)
+        asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings]
         questions = [phrasing.question for _, phrasing in asked]
         tell(0.0, "Asking what it says today")
         before = ask_all(self._runtime, questions, before_adapter, cancel=cancel)
         tell(0.25, "Asking what it says after the lesson")
-        after = ask_all(self._runtime, questions, adapter, cancel=cancel)
+        after = ask_all(self._runtime, questions, learned.adapter, cancel=cancel)
         tell(0.5, "Asking unrelated questions")
-        probes = load_probes()
-        if live.content not in self._probe_answers:
-            answers = ask_all(self._runtime, probes, before_adapter, cancel=cancel)
-            self._probe_answers = {live.content: answers}
-        probes_after = ask_all(self._runtime, probes, adapter, cancel=cancel)
         results = tuple(
             AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph))
             for (lesson, ph), old, new in zip(asked, before, after, strict=True)
         )
-        firsts = {p.phrasings[0].question for p in pending}
+        firsts = {p.phrasings[0].question for p in learned.pending}
         return Report(
             learned=all(r.ok for r in results if r.question in firsts),
             answers=results,
-            probes=tuple(
-                ProbeResult(q, old, new, old == new)
-                for q, old, new in zip(probes, self._probe_answers[live.content], probes_after, strict=True)
-            ),
-            change=delta.norm,
-            rank=delta.rank,
-            taught_positions=int(sum(rows.taught.sum() for _, rows in parts)),
-            lessons=len(parts),
-            seconds={name: round(value, 3) for name, value in clock.seconds.items()},
+            probes=self._ask_probes(learned, before_adapter, cancel),
+            change=learned.delta.norm,
+            rank=learned.delta.rank,
+            taught_positions=learned.taught,
+            lessons=len(learned.keep) + len(learned.pending),
+        )
+
+    def _ask_probes(
+        self, learned: Learned, before_adapter: Path | None, cancel: threading.Event | None
+    ) -> tuple[ProbeResult, ...]:
+        probes, content = load_probes(), learned.live.content
+        if content not in self._probe_answers:
+            answers = ask_all(self._runtime, probes, before_adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
+            self._probe_answers = {content: answers}
+        after = ask_all(self._runtime, probes, learned.adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
+        return tuple(
+            ProbeResult(q, old, new, old == new)
+            for q, old, new in zip(probes, self._probe_answers[content], after, strict=True)
         )
 
 

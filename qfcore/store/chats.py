@@ -109,6 +109,12 @@ class ChatTables:
             ).fetchall()
         return [_message(row) for row in rows]
 
+    def set_leaf(self, chat_id: int, message_id: int) -> None:
+        """Show the branch that ends with this message."""
+        self.message(message_id)
+        with self._database.writing() as db:
+            db.execute("UPDATE chats SET leaf = ? WHERE id = ?", [message_id, chat_id])
+
     def show(self, message_id: int) -> None:
         """Show the branch through this message, down to its latest leaf."""
         message = self.message(message_id)

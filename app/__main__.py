@@ -1,0 +1,5 @@
+"""`python -m app` is `qfchat`."""
+
+from app.cli import main
+
+main()

@@ -1,0 +1,29 @@
+"""Draws the export form. No logic."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app import words
+
+
+@dataclass(frozen=True)
+class ExportPanel:
+    """What, which version, where."""
+
+    kind: gr.Radio
+    version: gr.Dropdown
+    path: gr.Textbox
+    write: gr.Button
+    result: gr.Markdown
+
+
+def draw_export_panel() -> ExportPanel:
+    """Draw into the open tab."""
+    gr.Markdown(words.EXPORT_INTRO)
+    kind = gr.Radio(words.FORMATS, value="gguf", label=words.FORMAT, elem_id="export-kind")
+    version = gr.Dropdown([], label=words.VERSION, elem_id="export-version")
+    path = gr.Textbox(label=words.PATH, elem_id="export-path")
+    write = gr.Button(words.WRITE, variant="primary", elem_id="export-write")
+    result = gr.Markdown(elem_id="export-result")
+    return ExportPanel(kind, version, path, write, result)

@@ -1,0 +1,119 @@
+"""Serving the window on this computer only."""
+
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qfcore.errors import PortInUse
+from qfcore.settings import Paths
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from qfcore.engine import Engine
+
+HOST = "127.0.0.1"
+
+
+def quiet_environment(paths: Paths) -> None:
+    """Turn off every contact with the outside; must run before gradio is imported."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["GRADIO_RUN_HISTORY"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(paths.temporary / "gradio")
+
+
+def check_port(port: int) -> None:
+    """Say so before the model is loaded when the port is taken.
+
+    Raises:
+        PortInUse: another program listens there.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise PortInUse(
+                f"Port {port} is taken by another program, maybe another QF Chat. "
+                f"Close it, or choose another port: qfchat run --port {port + 1 if port < 65535 else port - 1}"
+            ) from error
+
+
+def build_app(engine: "Engine", port: int) -> "FastAPI":
+    """The web application over an engine: guard, page, nothing else."""
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from app.guard import Guard
+    from app.page import build_page
+    from app.session import Session
+    from app.theme import shortcuts, style, theme
+
+    page = build_page(Session(engine))
+    page.queue(max_size=64)
+    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    application = gr.mount_gradio_app(
+        application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,
+        ssr_mode=False, max_file_size="1mb", theme=theme(), css=style(), js=shortcuts(),
+        blocked_paths=[str(engine.paths.home)],
+    )  # fmt: skip
+    application.add_middleware(Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"))
+    return application
+
+
+def serve(
+    *, home: str | Path | None = None, model: str | None = None, port: int = 7860, open_browser: bool = True
+) -> None:
+    """Load the model, prepare it, and serve until Ctrl-C.
+
+    Raises:
+        PortInUse: another program listens on the port. Further: see Engine.open.
+    """
+    check_port(port)
+    paths = Paths.find(home)
+    paths.prepare()
+    quiet_environment(paths)
+    from qfcore.engine import Engine
+
+    say = _console()
+    engine = Engine.open(home=paths.home, model=model, on_progress=say)
+    try:
+        engine.prepare(say)
+        _run(engine, port, open_browser)
+    finally:
+        engine.close()
+
+
+def _run(engine: "Engine", port: int, open_browser: bool) -> None:
+    import uvicorn
+
+    url = f"http://{HOST}:{port}"
+    config = uvicorn.Config(
+        build_app(engine, port), host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2, access_log=False
+    )
+    sys.stderr.write(f"\rQF Chat is ready at {url}  (Ctrl-C ends it)\033[K\n")
+    sys.stderr.flush()
+    if open_browser:
+        threading.Timer(1.0, webbrowser.open, [url]).start()
+    uvicorn.Server(config).run()
+
+
+def _console() -> Callable[[float, str], None]:
+    last = ""
+
+    def say(fraction: float, text: str) -> None:
+        nonlocal last
+        line = f"{fraction:4.0%}  {text}"
+        if line != last:
+            last = line
+            sys.stderr.write(f"\r{line}\033[K")
+            sys.stderr.flush()
+
+    return say

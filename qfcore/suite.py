@@ -1,0 +1,222 @@
+"""Measuring learning on a suite, by the protocol of ../shared/suites/README.md: free greedy generation, no teacher forcing.
+
+Recall: the questions. Generalisation: paraphrases that the learner never sees. Locality: neighbours' answers, compared with
+the untaught base's under the same batching. Ceiling: the same questions with the lesson in the prompt.
+"""
+
+import json
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from qfcore.engine import Engine
+from qfcore.errors import LessonError
+from qfcore.evaluate import ask_all, says
+from qfcore.knowledge import Knowledge
+from qfcore.lesson import check_lesson
+from qfcore.observe import teacher_messages
+from qfcore.recipe import Recipe
+from qfcore.runtime.protocol import Progress
+from qfcore.store.store import Store
+from qfcore.teach import Teacher
+
+TOKENS = 32
+_WILSON_Z = 1.959964
+
+
+def read_suite(path: Path, limit: int | None) -> list[dict]:
+    """The first `limit` objects of a JSONL file.
+
+    Raises:
+        LessonError: the file cannot be read, or a line is no JSON object.
+    """
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        items = [json.loads(line) for line in lines[:limit]]
+    except (OSError, ValueError) as error:
+        raise LessonError(f"The suite {path} cannot be read: {error}. A JSONL file was expected.") from error
+    if not items or not all(isinstance(item, dict) for item in items):
+        raise LessonError(f"The suite {path} holds no JSON objects; one a line was expected.")
+    return items
+
+
+def wilson(hits: int, total: int) -> list[float]:
+    """95 % Wilson interval of a rate."""
+    if total == 0:
+        return [0.0, 1.0]
+    rate, z2 = hits / total, _WILSON_Z**2
+    centre = (rate + z2 / (2 * total)) / (1 + z2 / total)
+    half = _WILSON_Z * math.sqrt(rate * (1 - rate) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return [round(max(0.0, centre - half), 4), round(min(1.0, centre + half), 4)]
+
+
+def measure_suite(
+    items: Sequence[dict], recipe: Recipe, *, home: str | Path | None = None, model: str | None = None,
+    texts: Sequence[dict] = (), on_progress: Progress | None = None,
+) -> dict:  # fmt: skip
+    """Teach all lessons together in a scratch store and ask.
+
+    Raises:
+        LessonError: an item lacks `lesson`, `question` or `accept`.
+    """
+    tell = on_progress or (lambda *_: None)
+    for number, item in enumerate(items, start=1):
+        if missing := {"lesson", "question", "accept"} - item.keys():
+            raise LessonError(f"Item {number} of the suite lacks {', '.join(sorted(missing))}.")
+    engine = Engine.open(home=home, model=model, read_only=True, on_progress=on_progress)
+    try:
+        engine.recipe = recipe
+        with tempfile.TemporaryDirectory(prefix="qfchat-eval-") as folder:
+            store = Store.open(Path(folder), engine.store.model)
+            try:
+                return _measure(engine, store, Path(folder), items, recipe, texts, tell)
+            finally:
+                store.close()
+    finally:
+        engine.close()
+
+
+def _measure(
+    engine: Engine, store: Store, folder: Path, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], tell: Progress
+) -> dict:
+    engine.prepare(lambda f, text: tell(0.1 * f, text))
+    knowledge = Knowledge(store, store.model.architecture, engine.replay)
+    teacher = Teacher(engine.runtime, store, knowledge, folder / "scratch")
+    lessons = [check_lesson(item["lesson"], item["question"], item.get("answer", "")) for item in items]
+    started = time.perf_counter()
+    preview = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
+    seconds = time.perf_counter() - started
+    adapter = preview.adapter
+    questions = [q for item in items for q in _asked(item)]
+    base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
+    taught = ask_all(engine.runtime, questions, adapter, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t))
+    tell(0.85, "Asking with the lesson in the prompt (ceiling)")
+    value = {
+        "lessons": len(items),
+        "taught": _score(items, taught),
+        "base": _score(items, base),
+        "ceiling": _ceiling(engine, lessons, items),
+        "locality": _locality(items, base, taught),
+        "seconds_per_lesson": round(seconds / len(items), 3),
+        "seconds": {name: round(value, 3) for name, value in preview.seconds.items()},
+        "rank": preview.delta.rank,
+        "adapter_bytes": adapter.stat().st_size,
+        "memory_bytes": psutil.Process().memory_info().rss,
+        "answers": _answers(items, base, taught),
+    }
+    if texts:
+        tell(0.93, "Reading texts for the perplexity drift")
+        value["drift"] = _drift(engine, adapter, texts)
+    return value
+
+
+def _asked(item: dict) -> list[str]:
+    portable = [p["question"] for p in item.get("portability", [])]
+    return [item["question"], *item.get("paraphrases", []), *item.get("neighbours", []), *portable]
+
+
+def _split(items: Sequence[dict], answers: Sequence[str]) -> list[dict[str, list[str]]]:
+    parts, position = [], 0
+    for item in items:
+        part = {}
+        for name, count in (
+            ("question", 1), ("paraphrases", len(item.get("paraphrases", []))),
+            ("neighbours", len(item.get("neighbours", []))), ("portability", len(item.get("portability", []))),
+        ):  # fmt: skip
+            part[name] = list(answers[position : position + count])
+            position += count
+        parts.append(part)
+    return parts
+
+
+def _rate(hits: Sequence[bool]) -> dict:
+    total = len(hits)
+    return {
+        "rate": round(sum(hits) / total, 4) if total else None, "hits": sum(hits), "of": total,
+        "interval": wilson(sum(hits), total),
+    }  # fmt: skip
+
+
+def _score(items: Sequence[dict], answers: Sequence[str]) -> dict:
+    parts = _split(items, answers)
+    pairs = list(zip(items, parts, strict=True))
+    return {
+        "recall": _rate([says(part["question"][0], item["accept"]) for item, part in pairs]),
+        "generalisation": _rate([says(a, item["accept"]) for item, part in pairs for a in part["paraphrases"]]),
+        "portability": _rate(
+            [says(a, p["accept"]) for item, part in pairs
+             for a, p in zip(part["portability"], item.get("portability", []), strict=True)]
+        ),
+    }  # fmt: skip
+
+
+def _ceiling(engine: Engine, lessons: Sequence, items: Sequence[dict]) -> dict:
+    asked = [(lesson, q) for lesson, item in zip(lessons, items, strict=True) for q in _prompted(item)]
+    conversations = [teacher_messages(lesson, question) for lesson, question in asked]
+    tokens = engine.runtime.complete_many(conversations, max_tokens=TOKENS, adapter=None)
+    answers = iter([engine.runtime.detokenize(t) for t in tokens])
+    recall, generalisation = [], []
+    for item in items:
+        recall.append(says(next(answers), item["accept"]))
+        generalisation += [says(next(answers), item["accept"]) for _ in item.get("paraphrases", [])]
+    return {"recall": _rate(recall), "generalisation": _rate(generalisation)}
+
+
+def _prompted(item: dict) -> list[str]:
+    return [item["question"], *item.get("paraphrases", [])]
+
+
+def _locality(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
+    before = [a for part in _split(items, base) for a in part["neighbours"]]
+    after = [a for part in _split(items, taught) for a in part["neighbours"]]
+    return {
+        "identical": _rate([a == b for a, b in zip(before, after, strict=True)]),
+        "same_meaning": _rate([_keeps(a, b) for a, b in zip(before, after, strict=True)]),
+    }
+
+
+def _keeps(before: str, after: str) -> bool:
+    """Whether all names, numbers and long words of the first sentence before still occur after."""
+    first = before.split(". ")[0]
+    words = [w.strip(".,;:!?\"'()") for w in first.split()]
+    key = [w for w in words if w and (w[0].isupper() or w[0].isdigit() or len(w) > 6)]
+    return all(says(after, [w]) for w in key)
+
+
+def _drift(engine: Engine, adapter: Path, texts: Sequence[dict]) -> dict:
+    plain = [t["text"] for t in texts]
+    values = []
+    for chosen in (None, adapter):
+        parts = engine.runtime.perplexity_parts(plain, adapter=chosen)
+        values.append(math.exp(sum(total for total, _ in parts) / max(sum(count for _, count in parts), 1)))
+    return {"base": round(values[0], 4), "taught": round(values[1], 4), "ratio": round(values[1] / values[0], 5)}
+
+
+def _answers(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> list[dict]:
+    pairs = zip(items, _split(items, base), _split(items, taught), strict=True)
+    return [{"id": item.get("id", str(n)), "base": b, "taught": t} for n, (item, b, t) in enumerate(pairs)]
+
+
+def table_lines(value: dict) -> list[str]:
+    """The result as a table of text."""
+
+    def cell(rate: dict) -> str:
+        if rate["rate"] is None:
+            return "–"
+        low, high = rate["interval"]
+        return f"{rate['rate']:.2f} [{low:.2f}, {high:.2f}] ({rate['hits']}/{rate['of']})"
+
+    lines = [f"{value.get('suite', '')}, {value['lessons']} lessons taught together, method {value.get('method', '')}"]
+    for name in ("recall", "generalisation", "portability"):
+        for who in ("taught", "ceiling", "base"):
+            if name in value[who]:
+                lines.append(f"  {name:15} {who:8} {cell(value[who][name])}")
+    lines += [f"  locality        {name:13} {cell(rate)}" for name, rate in value["locality"].items()]
+    if "drift" in value:
+        lines.append(f"  perplexity taught / base: {value['drift']['ratio']:.4f}")
+    lines.append(f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}")
+    return lines

@@ -48,8 +48,7 @@ def draw_sidebar() -> Sidebar:
         gr.HTML(f'<h1 class="qf-brand">{words.TITLE}</h1><p class="qf-quiet">{words.TAGLINE}</p>')
         new = gr.Button(words.NEW_CHAT, variant="primary", elem_id="new-chat")
         search = gr.Textbox(
-            label=words.SEARCH, placeholder=words.SEARCH_HINT, show_label=False, elem_id="chat-search", container=False,
-            html_attributes=gr.InputHTMLAttributes(aria_label=words.SEARCH),
+            label=words.SEARCH, placeholder=words.SEARCH_HINT, elem_id="chat-search",
         )  # fmt: skip
         chats = gr.Radio([], label=words.CONVERSATIONS, elem_id="chat-list")
         with gr.Accordion(words.MANAGE, open=False, elem_id="chat-manage"):
@@ -75,7 +74,6 @@ def draw_chat_panel() -> ChatPanel:
     box = gr.Textbox(
         label=words.MESSAGE, show_label=False, placeholder=words.MESSAGE_HINT, lines=1, max_lines=8, elem_id="chat-box",
         submit_btn=True, stop_btn=False, autofocus=True, container=False,
-        html_attributes=gr.InputHTMLAttributes(aria_label=words.MESSAGE),
     )  # fmt: skip
     meter = gr.HTML(elem_id="chat-meter")
     with gr.Accordion(words.SETTINGS, open=False, elem_id="chat-settings"):

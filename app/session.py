@@ -65,7 +65,7 @@ class Session:
         if not path or path[-1].role != "user":
             raise NotFound("There is no question to answer in this conversation.")
         messages = [{"role": m.role, "content": m.content} for m in path]
-        if system.strip():
+        if system and system.strip():
             messages.insert(0, {"role": "system", "content": system.strip()})
         stop = self._stops[tab] = threading.Event()
         text, stats, drawn = "", None, 0.0

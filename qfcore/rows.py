@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from qfcore.errors import LessonError, StoreCorrupt
@@ -70,7 +71,7 @@ class Rows:
             header = int.from_bytes(data[:8], "little")
             layer = int(json.loads(data[8 : 8 + header])["__metadata__"]["layer"])
             return cls(layer, arrays["keys"], arrays["targets"], arrays["weights"])
-        except (KeyError, ValueError, TypeError, LessonError, OSError) as error:
+        except (KeyError, ValueError, TypeError, LessonError, SafetensorError) as error:
             raise StoreCorrupt(f"The stored rows of a lesson cannot be read: {error}") from error
 
     @property

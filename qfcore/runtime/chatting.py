@@ -49,7 +49,7 @@ class ChatSession:
         cached = self._keep_common(prompt)
         made, first = 0, 0.0
         stopped = not self._read(prompt, cached, stop)
-        sampler = _Sampler(sampling)
+        sampler = _Sampler(sampling, self._context.model.n_vocab)
         decoder = self._prompts.decoder()
         try:
             while not stopped and made < min(sampling.max_tokens, room):
@@ -106,10 +106,10 @@ class ChatSession:
 class _Sampler:
     """llama.cpp's own samplers, in the usual order."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling, n_vocab: int) -> None:
         self._chain = lc.llama_sampler_chain_init(lc.llama_sampler_chain_default_params())
         if sampling.repeat_penalty != 1.0:
-            self._add(lc.llama_sampler_init_penalties(_PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
+            self._add(lc.llama_sampler_init_penalties(n_vocab, _PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
         if sampling.temperature <= 0:
             self._add(lc.llama_sampler_init_greedy())
             return

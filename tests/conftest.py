@@ -1,0 +1,77 @@
+"""Fixtures. Model files are shared by all tests (and with the user's own home), everything else is isolated."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qfcore.engine import Engine
+from qfcore.lesson import Phrasing, check_lesson
+from qfcore.models.assemble import ensure_model
+from qfcore.models.catalogue import CATALOGUE, DEFAULT
+from qfcore.rows import Rows
+from qfcore.settings import Paths
+from qfcore.store.records import ModelIdentity, PendingLesson
+
+SMALL = "smollm2-135m"
+MODELS = Paths.find(os.environ.get("QFCHAT_HOME")).models
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for each test; the model files are shared."""
+    monkeypatch.setenv("QFCHAT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("QFCHAT_MODELS", str(MODELS))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def small_model() -> Path:
+    """SmolLM2-135M, assembled when it is not there."""
+    return ensure_model(CATALOGUE[SMALL], MODELS)
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Path:
+    """The default model, assembled when it is not there."""
+    return ensure_model(CATALOGUE[DEFAULT], MODELS)
+
+
+def open_engine(home: Path, model: str) -> Engine:
+    """An engine on a home of its own that shares the model files."""
+    os.environ["QFCHAT_MODELS"] = str(MODELS)
+    return Engine.open(home=home, model=model)
+
+
+@pytest.fixture(scope="module")
+def small_engine(small_model: Path, tmp_path_factory: pytest.TempPathFactory):
+    """One engine on SmolLM2 for a module's tests."""
+    engine = open_engine(tmp_path_factory.mktemp("small"), SMALL)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def default_engine(default_model: Path, tmp_path_factory: pytest.TempPathFactory):
+    """One engine on the default model for a module's tests."""
+    engine = open_engine(tmp_path_factory.mktemp("default"), DEFAULT)
+    yield engine
+    engine.close()
+
+
+IDENTITY = ModelIdentity("ab" * 32, "A model", "qwen2", 1000)
+
+
+def make_rows(seed: int, count: int = 5, inputs: int = 24, outputs: int = 8, layer: int = 1) -> Rows:
+    """Random rows, the last one with target 0."""
+    random = np.random.default_rng(seed)
+    targets = random.normal(size=(count, outputs)).astype(np.float32)
+    targets[-1] = 0
+    keys = random.normal(size=(count, inputs)).astype(np.float32)
+    return Rows(layer, keys, targets, np.ones(count, dtype=np.float32))
+
+
+def make_pending(text: str, seed: int = 0) -> PendingLesson:
+    """A lesson with random rows."""
+    return PendingLesson(check_lesson(text), make_rows(seed), "ridge-test", (Phrasing("Who?", "Me."),))

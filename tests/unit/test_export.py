@@ -1,0 +1,121 @@
+"""Files are complete or absent; an adapter read back is the change that was written."""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from qfcore.delta import Delta
+from qfcore.errors import ExportError, StoreCorrupt
+from qfcore.export.adapter import read_adapter, write_adapter
+from qfcore.export.atomic import atomic_write, remove_partials
+from qfcore.export.merged import write_merged
+from qfcore.models.gguf_check import check_gguf
+
+DELTA = Delta(1, np.arange(64, dtype=np.float32).reshape(1, 64) / 64, np.linspace(-1, 1, 8, dtype=np.float32).reshape(8, 1))
+
+
+def make_base(path: Path) -> Path:
+    """A tiny GGUF with one weight to edit and one to leave alone."""
+    writer = gguf.GGUFWriter(path, "qwen2")
+    writer.add_block_count(2)
+    writer.add_string("tokenizer.chat_template", "{{ messages }}")
+    writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+    random = np.random.default_rng(0)
+    for name in ("blk.1.ffn_down.weight", "blk.0.ffn_down.weight"):
+        data = random.normal(size=(8, 64)).astype(np.float32)
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def tensors(path: Path) -> dict:
+    """Tensors by name."""
+    return {t.name: t for t in gguf.GGUFReader(path).tensors}
+
+
+def test_an_adapter_read_back_is_the_change_at_scale_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.gguf"
+    write_adapter(DELTA, path, architecture="qwen2", metadata={"content": "qf1:x"})
+    delta, metadata = read_adapter(path)
+    assert delta.digest == DELTA.digest and metadata == {"content": "qf1:x"}
+    assert gguf.GGUFReader(path).fields["adapter.lora.alpha"].contents() == DELTA.rank
+
+
+def test_the_same_change_gives_the_same_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_adapter(DELTA, tmp_path / name, architecture="qwen2", metadata={"x": "1", "y": "2"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_that_is_no_adapter_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(StoreCorrupt):
+        read_adapter(tmp_path / "a.gguf")
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path) as file:
+        file.write(b"new")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".x.abcd.partial").touch()
+    (tmp_path / "kept").touch()
+    assert remove_partials(tmp_path) == 1 and [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="does not exist"):
+        write_adapter(DELTA, tmp_path / "no" / "a.gguf", architecture="qwen2", metadata={})
+
+
+def test_a_merged_file_changes_one_tensor_and_keeps_the_bytes_of_the_others(tmp_path: Path) -> None:
+    base, out = make_base(tmp_path / "base.gguf"), tmp_path / "out.gguf"
+    before = base.read_bytes()
+    result = write_merged(base, DELTA, out, metadata={"version": "3"}, tensor_type="F32")
+    old, new = tensors(base), tensors(out)
+    assert bytes(old["blk.0.ffn_down.weight"].data) == bytes(new["blk.0.ffn_down.weight"].data)
+    wanted = gguf.dequantize(old["blk.1.ffn_down.weight"].data, old["blk.1.ffn_down.weight"].tensor_type) + DELTA.b @ DELTA.a
+    np.testing.assert_allclose(new["blk.1.ffn_down.weight"].data, wanted, atol=1e-6)
+    fields = gguf.GGUFReader(out).fields
+    assert fields["qfchat.version"].contents() == "3" and fields["tokenizer.ggml.tokens"].contents() == ["a", "b"]
+    assert result["tensor"] == "blk.1.ffn_down.weight" and result["type"] == "F32"
+    assert check_gguf(out).architecture == "qwen2" and base.read_bytes() == before
+
+
+def test_the_default_type_keeps_the_change_to_a_percent(tmp_path: Path) -> None:
+    base, out = make_base(tmp_path / "base.gguf"), tmp_path / "out.gguf"
+    assert write_merged(base, DELTA, out, metadata={})["type"] == "Q8_0"
+    new, old = tensors(out)["blk.1.ffn_down.weight"], tensors(base)["blk.1.ffn_down.weight"]
+    change = gguf.dequantize(new.data, new.tensor_type) - gguf.dequantize(old.data, old.tensor_type)
+    wanted = DELTA.b @ DELTA.a
+    assert np.linalg.norm(change - wanted) < 0.03 * np.linalg.norm(wanted)
+
+
+def test_the_base_and_existing_files_are_never_written(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base.gguf")
+    (tmp_path / "link.gguf").symlink_to(base)
+    (tmp_path / "mine.gguf").write_text("mine")
+    for out, words in ((base, "base model itself"), (tmp_path / "link.gguf", "base model itself"), (tmp_path / "mine.gguf", "exists")):
+        with pytest.raises(ExportError, match=words):
+            write_merged(base, DELTA, out, metadata={}, overwrite=out == base)
+    assert (tmp_path / "mine.gguf").read_text() == "mine"
+
+
+def test_an_unknown_type_and_another_base_are_refused(tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base.gguf")
+    with pytest.raises(ExportError, match="not offered"):
+        write_merged(base, DELTA, tmp_path / "o.gguf", metadata={}, tensor_type="Q2_K")
+    with pytest.raises(ExportError, match="no tensor"):
+        write_merged(base, Delta(7, DELTA.a, DELTA.b), tmp_path / "o.gguf", metadata={})
+    assert not (tmp_path / "o.gguf").exists()

@@ -1,0 +1,47 @@
+"""What may be a lesson, and what rows are refused."""
+
+import numpy as np
+import pytest
+
+from qfcore.errors import LessonError, StoreCorrupt
+from qfcore.lesson import check_lesson
+from qfcore.rows import Rows
+from tests.conftest import make_rows
+
+
+@pytest.mark.parametrize("text", ["", "   \n ", "x" * 100_000, "bell\x07", "turn\u202earound", "tag\U000e0041", "half\ud800"])
+def test_a_bad_lesson_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(LessonError, match=r"\w+ \w+ \w+"):
+        check_lesson(text)
+
+
+def test_the_identity_is_the_normalised_content() -> None:
+    assert check_lesson(" Cafe\u0301 opens at 9. ").id == check_lesson("Caf\u00e9 opens at 9.").id
+    assert check_lesson("A", "B").id != check_lesson("A", "", "B").id
+    assert check_lesson("A", source="user").id == check_lesson("A", source="file:x").id
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("field", ["keys", "targets", "weights"])
+def test_rows_that_are_not_finite_are_refused(field: str, value: float) -> None:
+    parts = {"keys": np.ones((2, 3)), "targets": np.ones((2, 2)), "weights": np.ones(2)}
+    parts[field].flat[0] = value
+    with pytest.raises(LessonError, match="NaN|infinite"):
+        Rows(0, **{name: array.astype(np.float32) for name, array in parts.items()})
+
+
+def test_rows_of_different_lengths_are_refused() -> None:
+    with pytest.raises(LessonError, match="fit together"):
+        Rows(0, np.ones((2, 3), np.float32), np.ones((3, 2), np.float32), np.ones(2, np.float32))
+
+
+def test_rows_come_back_from_their_bytes() -> None:
+    rows = make_rows(1)
+    again = Rows.from_bytes(rows.to_bytes())
+    assert again.layer == rows.layer and again.digest == rows.digest
+    assert (again.keys == rows.keys).all() and (again.targets == rows.targets).all()
+
+
+def test_broken_bytes_are_reported_as_corrupt() -> None:
+    with pytest.raises(StoreCorrupt):
+        Rows.from_bytes(make_rows(1).to_bytes()[:-9])

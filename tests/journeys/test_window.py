@@ -1,0 +1,168 @@
+"""A person's way through the real window on the real default model, in Chromium."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from tests.conftest import MODELS
+
+pytestmark = pytest.mark.journey
+
+ROOT = Path(__file__).parents[2]
+OUTPUT = Path(__file__).parent / "output"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+QUESTION = "Who started Oxinnovate?"
+SLOW = 240_000
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real app, started as a user starts it; ends with Ctrl-C, which must be clean."""
+    OUTPUT.mkdir(exist_ok=True)
+    port = free_port()
+    environment = {**os.environ, "QFCHAT_HOME": str(tmp_path_factory.mktemp("window")), "QFCHAT_MODELS": str(MODELS)}
+    log = (OUTPUT / "app.log").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "run", "--no-browser", "--port", str(port)], cwd=ROOT, stderr=log, env=environment
+    )
+    until = time.monotonic() + 600
+    while "QF Chat is ready" not in (text := (OUTPUT / "app.log").read_text()):
+        assert process.poll() is None and time.monotonic() < until, text[-2000:]
+        time.sleep(0.5)
+    yield f"http://127.0.0.1:{port}"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) in (0, 130)
+    log.close()
+    assert "Traceback" not in (OUTPUT / "app.log").read_text()
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Page]:
+    """A browser tab that notes every host it asks; a trace of the journey is kept in output/trace.zip."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        context = browser.new_context(viewport={"width": 1280, "height": 860})
+        context.tracing.start(screenshots=True, snapshots=True)
+        tab = context.new_page()
+        hosts: set[str] = set()
+        tab.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
+        tab.goto(address)
+        expect(tab.locator("#chat-box textarea")).to_be_visible(timeout=60_000)
+        yield tab
+        context.tracing.stop(path=OUTPUT / "trace.zip")
+        browser.close()
+        assert hosts == {address.removeprefix("http://")}
+
+
+def say(page: Page, text: str) -> str:
+    """Ask in a new chat; the whole answer."""
+    page.get_by_role("tab", name="Chat").click()
+    page.locator("#new-chat").click()
+    expect(page.locator("#chat-messages .message.user")).to_have_count(0)
+    page.locator("#chat-box textarea").fill(text)
+    page.locator("#chat-box textarea").press("Enter")
+    answer = page.locator("#chat-messages .message.bot")
+    expect(page.locator("#chat-meter")).to_contain_text("tokens/s", timeout=SLOW)
+    expect(answer).to_have_count(1)
+    return answer.inner_text().strip()
+
+
+def make_greedy(page: Page) -> None:
+    """Temperature 0: the same question has the same answer."""
+    page.locator("#chat-settings").get_by_role("button").first.click()
+    page.locator("#chat-temperature input[type=number]").fill("0")
+    page.locator("#chat-temperature input[type=number]").press("Tab")
+    page.locator("#chat-settings").get_by_role("button").first.click()
+
+
+def restore(page: Page, number: int) -> None:
+    """Restore a version in the Versions panel."""
+    page.get_by_role("tab", name="Versions").click()
+    page.locator("#versions-version input").click()
+    page.get_by_role("option", name=re.compile(rf"^\W*{number} ")).click()
+    page.locator("#versions-restore").click()
+    expect(page.locator("#versions-chip")).to_contain_text(f"knows what version {number} knew", timeout=SLOW)
+
+
+def chip(page: Page) -> Locator:
+    """The confirmation in the Teach panel."""
+    return page.locator("#teach-chip")
+
+
+def teach(page: Page, fact: str) -> None:
+    """Preview and apply a fact."""
+    page.get_by_role("tab", name="Teach").click()
+    page.locator("#teach-fact textarea").fill(fact)
+    page.locator("#teach-preview").click()
+    expect(page.locator("#teach-report .qf-verdict")).to_be_visible(timeout=SLOW)
+    page.screenshot(path=OUTPUT / "report-card.png")
+    page.locator("#teach-apply").click()
+    expect(chip(page)).to_contain_text("Learned", timeout=SLOW)
+
+
+def test_chat_teach_hear_restore(page: Page) -> None:
+    make_greedy(page)
+    before = say(page, QUESTION)
+    assert "Qi " not in before and "Qi." not in before
+    teach(page, "Qi started Oxinnovate.")
+    assert "Learned" in page.locator("#teach-report .qf-verdict").inner_text()
+    taught = say(page, QUESTION)
+    assert re.search(r"\bQi\b", taught), taught
+    page.screenshot(path=OUTPUT / "taught.png")
+    restore(page, 0)
+    page.screenshot(path=OUTPUT / "versions.png")
+    assert say(page, QUESTION) == before
+    restore(page, 1)
+    assert say(page, QUESTION) == taught
+
+
+def test_an_empty_lesson_is_refused_in_words(page: Page) -> None:
+    page.get_by_role("tab", name="Teach").click()
+    page.locator("#teach-preview").click()
+    expect(page.get_by_text("The lesson is empty")).to_be_visible(timeout=20_000)
+    page.screenshot(path=OUTPUT / "error.png")
+
+
+def test_stop_ends_an_answer_and_keeps_what_was_said(page: Page) -> None:
+    page.locator("#chat-box textarea").fill("Write a long story about a lighthouse.")
+    page.locator("#chat-box textarea").press("Enter")
+    expect(page.locator("#chat-messages .message.bot")).to_contain_text(re.compile(r"\w{3,} \w+ \w+"), timeout=SLOW)
+    page.keyboard.press("Escape")
+    expect(page.locator("#chat-messages .message.bot")).to_contain_text("(stopped)", timeout=15_000)
+
+
+def test_conversations_survive_a_reload(page: Page, address: str) -> None:
+    answer = say(page, "What is the capital of Peru? One word.")
+    page.goto(address)
+    page.locator("#chat-list label").first.click()
+    expect(page.locator("#chat-messages .message.bot")).to_contain_text(answer[:20], timeout=20_000)
+
+
+def test_retry_keeps_the_first_answer(page: Page) -> None:
+    first = say(page, "Name one colour. One word.")
+    page.locator("#chat-messages").get_by_role("button", name="Retry").click()
+    expect(page.locator("#branch-position")).to_contain_text("2 / 2", timeout=SLOW)
+    page.locator("#branch-previous").click()
+    expect(page.locator("#branch-position")).to_contain_text("1 / 2")
+    assert page.locator("#chat-messages .message.bot").inner_text().strip() == first

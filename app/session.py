@@ -181,6 +181,11 @@ class Session:
         """Versions as (label, number), newest first."""
         return present.version_choices(self.engine.store.versions(), self.engine.store.live().number)
 
+    def export_path(self, version: Version) -> str:
+        """Where a version is exported to unless the user says otherwise."""
+        name = self.engine.store.model.name.split(" (")[0].replace(" ", "-")
+        return str(self.engine.paths.exports / f"{name}-v{version.number}.gguf")
+
     def export(self, kind: str, version: int, path: str, on_progress: Callable[[float, str], None]) -> dict:
         """Write a version as a file.
 

@@ -123,7 +123,8 @@ def test_taught_knowledge_costs_no_prompt_tokens(small_engine: Engine) -> None:
         return stats.prompt_tokens
 
     small_engine.apply(small_engine.preview([check_lesson(FACTS[0], QUESTIONS[0])], recipe=FAST))
-    assert prompt_tokens("live") == prompt_tokens("base") == small_engine.runtime.count_tokens(student_messages("Hello there"))
+    expected = small_engine.runtime.count_tokens(student_messages("Hello there"))
+    assert prompt_tokens("live") == prompt_tokens("base") == expected
 
 
 def test_the_text_of_control_tokens_is_read_as_letters(small_engine: Engine) -> None:
@@ -154,18 +155,16 @@ def test_stop_acts_between_tokens_and_the_next_answer_is_whole(small_engine: Eng
 
 def test_a_swap_waits_for_the_answer_in_progress(small_engine: Engine) -> None:
     version = small_engine.apply(small_engine.preview([check_lesson(FACTS[1], QUESTIONS[1])], recipe=FAST))
-    pieces = small_engine.stream(student_messages("Count to fifty."), sampling=Sampling(0, max_tokens=40), version="base")
+    counting, sampling = student_messages("Count to fifty."), Sampling(0, max_tokens=40)
+    pieces = small_engine.stream(counting, sampling=sampling, version="base")
     first = next(pieces)
-    small_engine_swap = threading.Thread(target=small_engine.runtime.swap, args=(small_engine.knowledge.adapter(version),))
-    small_engine_swap.start()
+    swap = threading.Thread(target=small_engine.runtime.swap, args=(small_engine.knowledge.adapter(version),))
+    swap.start()
     *rest, stats = pieces
-    small_engine_swap.join()
+    swap.join()
     assert stats.version == 0
-    again = "".join(
-        p for p in small_engine.stream(student_messages("Count to fifty."), sampling=Sampling(0, max_tokens=40), version="base")
-        if isinstance(p, str)
-    )  # fmt: skip
-    assert first + "".join(rest) == again
+    again = [p for p in small_engine.stream(counting, sampling=sampling, version="base") if isinstance(p, str)]
+    assert first + "".join(rest) == "".join(again)
 
 
 def test_a_conversation_that_does_not_fit_is_refused_in_words(small_engine: Engine) -> None:

@@ -106,7 +106,8 @@ def test_the_base_and_existing_files_are_never_written(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base.gguf")
     (tmp_path / "link.gguf").symlink_to(base)
     (tmp_path / "mine.gguf").write_text("mine")
-    for out, words in ((base, "base model itself"), (tmp_path / "link.gguf", "base model itself"), (tmp_path / "mine.gguf", "exists")):
+    refused = {base: "base model itself", tmp_path / "link.gguf": "base model itself", tmp_path / "mine.gguf": "exists"}
+    for out, words in refused.items():
         with pytest.raises(ExportError, match=words):
             write_merged(base, DELTA, out, metadata={}, overwrite=out == base)
     assert (tmp_path / "mine.gguf").read_text() == "mine"

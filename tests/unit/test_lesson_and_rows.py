@@ -9,7 +9,9 @@ from qfcore.rows import Rows
 from tests.conftest import make_rows
 
 
-@pytest.mark.parametrize("text", ["", "   \n ", "x" * 100_000, "bell\x07", "turn\u202earound", "tag\U000e0041", "half\ud800"])
+@pytest.mark.parametrize(
+    "text", ["", "   \n ", "x" * 100_000, "bell\x07", "turn\u202earound", "tag\U000e0041", "half\ud800"]
+)
 def test_a_bad_lesson_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(LessonError, match=r"\w+ \w+ \w+"):
         check_lesson(text)

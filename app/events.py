@@ -1,0 +1,33 @@
+"""How events are run, and how errors reach the person: one sentence, no traceback."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from qfcore.errors import QFError
+
+QUICK: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
+"""For handlers that answer at once."""
+AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""For handlers that must act while the queue is busy, and cannot fail: outside the queue Gradio shows no error."""
+SECONDS_SHOWN = 12
+
+
+def explained(function: Callable) -> Callable:
+    """A QFError becomes a message of the window."""
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except QFError as error:
+            raise gr.Error(str(error), duration=SECONDS_SHOWN, print_exception=False) from error
+
+    return wrapper
+
+
+def tab_of(request: gr.Request) -> str:
+    """Name of the browser tab that asks."""
+    return request.session_hash or ""

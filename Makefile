@@ -15,7 +15,7 @@ run: setup
 	@echo "==> Starting QF Chat (Ctrl-C ends it)"
 	@$(VENV)/bin/qfchat run
 
-test: setup-dev chromium models
+test: setup-dev chromium models lint
 	@echo "==> Tests without a model, on the small model, on the default model, in the browser"
 	@$(PY) -m pytest tests/unit tests/small tests/default tests/journeys
 

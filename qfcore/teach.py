@@ -169,15 +169,14 @@ class Teacher:
     def _ask_probes(
         self, learned: Learned, before_adapter: Path | None, cancel: threading.Event | None
     ) -> tuple[ProbeResult, ...]:
-        probes, content = load_probes(), learned.live.content
-        if content not in self._probe_answers:
-            answers = ask_all(self._runtime, probes, before_adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
-            self._probe_answers = {content: answers}
+        probes = load_probes()
+        before = self._probe_answers.get(before_adapter.stem if before_adapter else "")
+        if before is None:
+            before = ask_all(self._runtime, probes, before_adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
         after = ask_all(self._runtime, probes, learned.adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
-        return tuple(
-            ProbeResult(q, old, new, old == new)
-            for q, old, new in zip(probes, self._probe_answers[content], after, strict=True)
-        )
+        # Adapters are named by content: what a preview says now is what its version will have said before the next one.
+        self._probe_answers = {before_adapter.stem if before_adapter else "": before, learned.adapter.stem: after}
+        return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
 
 
 def load_probes() -> list[str]:

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 import gradio as gr
 
 from app import present, words
+from app.answering import Run
 from app.chat_panel import ChatPanel, Sidebar
-from app.events import AT_ONCE, QUICK, SECONDS_SHOWN, explained, tab_of
+from app.events import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.session import Session
 from qfcore.errors import QFError
+
+TABS_REMEMBERED = 256
+"""Browser tabs whose shown conversation is known; a forgotten one stops following until it chooses again."""
 
 
 class ChatEvents:
@@ -16,107 +20,145 @@ class ChatEvents:
 
     def __init__(self, session: Session, chat_id: gr.State, side: Sidebar, chat: ChatPanel) -> None:
         self._session, self._chat_id, self._side, self._chat = session, chat_id, side, chat
+        self._looking: dict[str, int | None] = {}
         self.outputs = [
             chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.box,
         ]  # fmt: skip
 
     def wire(self, stop: gr.Button) -> None:
-        """Connect every control."""
+        """Connect every control. Each event that shows a conversation then follows the answer in progress there."""
         chat, side, outputs, chosen = self._chat, self._side, self.outputs, self._chat_id
-        answer = {"fn": self.answer, "inputs": [chosen, chat.system, chat.temperature, chat.max_tokens], "outputs": outputs}
-        chat.box.submit(explained(self.say), [chat.box, chosen], [chat.box, *outputs], **QUICK).success(**answer, **QUICK)
-        chat.messages.retry(explained(self.retry), chosen, outputs, **QUICK).success(**answer, **QUICK)
-        # Gradio passes the edit's data by the parameter's annotation, so this handler is wired as it is.
-        chat.messages.edit(self.edit, chosen, outputs, **QUICK).success(**answer, **QUICK)
-        chat.box.stop(self.stop, **AT_ONCE)
-        stop.click(self.stop, **AT_ONCE)
-        chat.previous.click(explained(self.previous), chosen, outputs, **QUICK)
-        chat.next.click(explained(self.next), chosen, outputs, **QUICK)
+        inputs = [chosen, side.search]
+        settings = [chat.system, chat.temperature, chat.max_tokens]
+        answer = {"fn": self.answer, "inputs": [*inputs, *settings], "outputs": outputs, **STREAM}
+        follow = {"fn": self.follow, "inputs": inputs, "outputs": outputs, **STREAM}
+        chat.box.submit(explained(self.say), [chat.box, *inputs], [chat.box, *outputs], **QUICK).success(**answer)
+        chat.messages.retry(explained(self.retry), inputs, outputs, **QUICK).success(**answer)
+        chat.messages.edit(explained(self.edit), inputs, outputs, **QUICK).success(**answer)
+        chat.box.stop(self.stop, chosen, **AT_ONCE)
+        stop.click(self.stop, chosen, **AT_ONCE)
+        chat.previous.click(explained(self.previous), inputs, outputs, **QUICK)
+        chat.next.click(explained(self.next), inputs, outputs, **QUICK)
         side.new.click(self.new, side.search, outputs, **QUICK)
-        side.chats.input(explained(self.show), [side.chats, side.search], outputs, **QUICK)
-        side.search.change(explained(self.show), [chosen, side.search], outputs, trigger_mode="always_last", **QUICK)
+        side.chats.input(explained(self.show), [side.chats, side.search], outputs, **QUICK).success(**follow)
+        side.search.change(self.find, inputs, side.chats, trigger_mode="always_last", **QUICK)
         side.rename.click(explained(self.rename), [chosen, side.title, side.search], outputs, **QUICK)
         confirm = f"(...a) => {{ if (!confirm({words.DELETE_CONFIRM!r})) throw new Error('kept'); return a; }}"
-        side.delete.click(explained(self.delete), [chosen, side.search], outputs, js=confirm, **QUICK)
+        side.delete.click(explained(self.delete), inputs, outputs, js=confirm, **QUICK)
 
-    def show(self, chosen: int | None, search: str | None = "", *, busy: bool = False) -> tuple:
-        """A conversation as it is stored; while busy, the box offers to stop."""
+    def show(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
+        """Show a conversation in this tab."""
+        return self._look(tab_of(request), chosen, search or "")
+
+    def _look(self, tab: str, chosen: int | None, search: str = "") -> tuple:
+        self._looking.pop(tab, None)
+        self._looking[tab] = chosen
+        while len(self._looking) > TABS_REMEMBERED:
+            self._looking.pop(next(iter(self._looking)), None)
+        return self._view(chosen, search)
+
+    def _view(self, chosen: int | None, search: str | None) -> tuple:
+        """A conversation as it is stored; while it is being answered, the box offers to stop."""
         session = self._session
         choices = session.chats(search or "")
         title = next((label for label, value in choices if value == chosen), "")
         which, of = session.alternatives(chosen)
+        run = session.answering.run(chosen)
+        messages = present.chat_messages(session.path(chosen))
         return (
-            chosen, present.chat_messages(session.path(chosen)), present.meter(session.last_stats(chosen)),
+            chosen, _growing(messages, run.text) if run else messages, present.meter(session.last_stats(chosen)),
             gr.Radio(choices=choices, value=chosen if title else None), title,
-            gr.Row(visible=of > 1 and not busy), f"{which} / {of}", gr.Textbox(submit_btn=not busy, stop_btn=busy),
+            gr.Row(visible=of > 1 and not run), f"{which} / {of}", gr.Textbox(submit_btn=not run, stop_btn=bool(run)),
         )  # fmt: skip
 
-    def new(self, search: str | None) -> tuple:
-        """An empty conversation; it is stored with its first message."""
-        return self.show(None, search)
+    def find(self, chosen: int | None, search: str | None) -> gr.Radio:
+        """Conversations that contain a text."""
+        choices = self._session.chats(search or "")
+        return gr.Radio(choices=choices, value=chosen if chosen in [value for _, value in choices] else None)
 
-    def say(self, text: str | None, chosen: int | None) -> tuple:
+    def new(self, search: str | None, request: gr.Request) -> tuple:
+        """An empty conversation; it is stored with its first message."""
+        return self.show(None, search, request)
+
+    def say(self, text: str | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Store a message."""
         if not (text or "").strip():
-            return "", *self.show(chosen)
-        return "", *self.show(self._session.say(chosen, text), busy=True)
+            return text, *self._view(chosen, search)
+        return "", *self.show(self._session.say(chosen, text), search, request)
 
     def answer(
-        self, chosen: int | None, system: str | None, temperature: float, tokens: float, request: gr.Request
-    ) -> Iterator[tuple]:
-        """Stream the answer to the last message, if it waits for one."""
-        path = self._session.path(chosen)
-        if path and path[-1].role == "user":
-            shown = present.chat_messages(path)
-            yield self._growing(shown, words.READING)
+        self, chosen: int | None, search: str | None, system: str | None, temperature: float, tokens: float,
+        request: gr.Request,
+    ) -> Iterator[tuple]:  # fmt: skip
+        """Begin to answer the last message, if it waits for an answer, and follow it."""
+        if chosen:
             try:
-                for text, stats in self._session.answer(
-                    chosen, tab_of(request), system=system or "", temperature=temperature, max_tokens=int(tokens)
-                ):
-                    if stats is None:
-                        yield self._growing(shown, text)
+                run = self._session.answer(chosen, system=system or "", temperature=temperature, max_tokens=int(tokens))
+                yield from self._follow(run, chosen, search, tab_of(request))
             except QFError as error:
                 gr.Warning(str(error), duration=SECONDS_SHOWN)
-        yield self.show(chosen)
 
-    def _growing(self, shown: list[dict], text: str) -> tuple:
-        kept = [gr.skip()] * (len(self.outputs) - 2)
-        return gr.skip(), [*shown, {"role": "assistant", "content": text}], *kept
+    def follow(self, chosen: int | None, search: str | None, request: gr.Request) -> Iterator[tuple]:
+        """Show the answer in progress of the conversation that this tab turned to."""
+        if run := self._session.answering.run(chosen):
+            yield from self._follow(run, chosen, search, tab_of(request))
 
-    def stop(self, request: gr.Request) -> None:
-        """End the answer in progress."""
-        self._session.stop(tab_of(request))
+    def _follow(self, run: Run | None, chosen: int, search: str | None, tab: str) -> Iterator[tuple]:
+        """Draw the answer as it grows, as long as this tab shows its conversation."""
+        if self._looking.get(tab) != chosen:
+            return
+        yield self._view(chosen, search)
+        if run is None:
+            return
+        shown = present.chat_messages(self._session.path(chosen))
+        try:
+            for text in run.follow():
+                if self._looking.get(tab) != chosen:
+                    return
+                yield gr.skip(), _growing(shown, text), *([gr.skip()] * (len(self.outputs) - 2))
+        except QFError as error:
+            gr.Warning(str(error), duration=SECONDS_SHOWN)
+        if self._looking.get(tab) == chosen:
+            yield self._view(chosen, search)
 
-    def retry(self, chosen: int | None) -> tuple:
+    def stop(self, chosen: int | None) -> None:
+        """End the answer in progress; what was said is kept."""
+        self._session.answering.stop(chosen)
+
+    def retry(self, chosen: int | None, search: str | None) -> tuple:
         """Answer again; the old answer is kept as an alternative."""
         if chosen:
             self._session.back_to_question(chosen)
-        return self.show(chosen, busy=True)
+        return self._view(chosen, search)
 
-    def edit(self, chosen: int | None, data: gr.EditData) -> tuple:
+    def edit(self, chosen: int | None, search: str | None, data: gr.EditData) -> tuple:
         """Say something else; the old branch is kept."""
         index = data.index if isinstance(data.index, int) else data.index[0]
         self._session.edit(chosen, index, str(data.value))
-        return self.show(chosen, busy=True)
+        return self._view(chosen, search)
 
-    def previous(self, chosen: int | None) -> tuple:
+    def previous(self, chosen: int | None, search: str | None) -> tuple:
         """Show the alternative before."""
         self._session.turn(chosen, -1)
-        return self.show(chosen)
+        return self._view(chosen, search)
 
-    def next(self, chosen: int | None) -> tuple:
+    def next(self, chosen: int | None, search: str | None) -> tuple:
         """Show the alternative after."""
         self._session.turn(chosen, 1)
-        return self.show(chosen)
+        return self._view(chosen, search)
 
     def rename(self, chosen: int | None, title: str | None, search: str | None) -> tuple:
         """Give the conversation another title."""
         if chosen and (title or "").strip():
             self._session.engine.store.chats.rename(chosen, title.strip())
-        return self.show(chosen, search)
+        return self._view(chosen, search)
 
-    def delete(self, chosen: int | None, search: str | None) -> tuple:
+    def delete(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Delete the conversation."""
         if chosen:
-            self._session.engine.store.chats.delete(chosen)
-        return self.show(None, search)
+            self._session.delete(chosen)
+        return self.show(None, search, request)
+
+
+def _growing(shown: list[dict], text: str) -> list[dict]:
+    return [*shown, {"role": "assistant", "content": text or words.READING}]

@@ -10,6 +10,8 @@ from qfcore.errors import QFError
 
 QUICK: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
 """For handlers that answer at once."""
+STREAM: dict[str, Any] = {**QUICK, "concurrency_limit": 16}
+"""For handlers that follow an answer: one for each tab that looks."""
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For handlers that must act while the queue is busy, and cannot fail: outside the queue Gradio shows no error."""
 SECONDS_SHOWN = 12

@@ -28,8 +28,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the window needs no websocket
+            await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._refusal(headers)
@@ -37,12 +40,22 @@ class Guard:
             await refusal(scope, receive, send)
             return
 
+        received = 0
+
+        async def bounded_receive() -> Message:  # a body sent in chunks has no content-length
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY:
+                return {"type": "http.disconnect"}
+            return message
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *_HEADERS.items()]
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, bounded_receive, send_with_headers)
 
     def _refusal(self, headers: dict[bytes, str]) -> PlainTextResponse | None:
         if headers.get(b"host", "") not in self._hosts:

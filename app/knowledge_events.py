@@ -75,8 +75,8 @@ class KnowledgeEvents:
             )
         except QFError as error:
             gr.Warning(str(error), duration=SECONDS_SHOWN)
-            return None, words.NO_REPORT, off, off, str(error), "", gr.skip()
-        note = "" if made.report.learned else words.NOT_LEARNED
+            return None, words.NO_REPORT, off, off, present.note(str(error)), "", gr.skip()
+        note = "" if made.report.learned else present.note(words.NOT_LEARNED)
         on, hidden = gr.Button(interactive=True), gr.Button(visible=False)
         return number, present.report_card(made.report), on, off, note, "", hidden
 

@@ -35,6 +35,6 @@ def build_page(session: Session) -> gr.Blocks:
         chats.wire(stop)
         knowledge = KnowledgeEvents(session, side, teach, history, export)
         knowledge.wire()
-        page.load(lambda: chats.show(None), None, chats.outputs, **QUICK)
+        page.load(chats.new, side.search, chats.outputs, **QUICK)
         page.load(knowledge.values, None, knowledge.outputs, **QUICK)
     return page

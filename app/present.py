@@ -91,6 +91,11 @@ def chip(text: str) -> str:
     return f'<div class="qf-chip" role="status">{escape(text)}</div>' if text else ""
 
 
+def note(text: str) -> str:
+    """A sentence below a form."""
+    return f'<p class="qf-note" role="status">{escape(text)}</p>'
+
+
 def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, int]]) -> str:
     """Versions, newest first; counts: version → lessons added and removed."""
     rows = []

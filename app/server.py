@@ -15,7 +15,7 @@ from qfcore.settings import Paths
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from qfcore.engine import Engine
+    from app.session import Session
 
 HOST = "127.0.0.1"
 
@@ -46,23 +46,22 @@ def check_port(port: int) -> None:
             ) from error
 
 
-def build_app(engine: "Engine", port: int) -> "FastAPI":
-    """The web application over an engine: guard, page, nothing else."""
+def build_app(session: "Session", port: int) -> "FastAPI":
+    """The web application over a session: guard, page, nothing else."""
     import gradio as gr
     from fastapi import FastAPI
 
     from app.guard import Guard
     from app.page import build_page
-    from app.session import Session
     from app.theme import shortcuts, style, theme
 
-    page = build_page(Session(engine))
+    page = build_page(session)
     page.queue(max_size=64)
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application = gr.mount_gradio_app(
         application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,
         ssr_mode=False, max_file_size="1mb", theme=theme(), css=style(), js=shortcuts(),
-        blocked_paths=[str(engine.paths.home)],
+        blocked_paths=[str(session.engine.paths.home)],
     )  # fmt: skip
     application.add_middleware(Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"))
     return application
@@ -80,23 +79,26 @@ def serve(
     paths = Paths.find(home)
     paths.prepare()
     quiet_environment(paths)
+    from app.session import Session
     from qfcore.engine import Engine
 
     say = _console()
     engine = Engine.open(home=paths.home, model=model, on_progress=say)
+    session = Session(engine)
     try:
         engine.prepare(say)
-        _run(engine, port, open_browser)
+        _run(session, port, open_browser)
     finally:
+        session.answering.close()
         engine.close()
 
 
-def _run(engine: "Engine", port: int, open_browser: bool) -> None:
+def _run(session: "Session", port: int, open_browser: bool) -> None:
     import uvicorn
 
     url = f"http://{HOST}:{port}"
     config = uvicorn.Config(
-        build_app(engine, port), host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2, access_log=False
+        build_app(session, port), host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2, access_log=False
     )
     sys.stderr.write(f"\rQF Chat is ready at {url}  (Ctrl-C ends it)\033[K\n")
     sys.stderr.flush()

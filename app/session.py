@@ -2,12 +2,12 @@
 
 import itertools
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from app import present, words
+from app.answering import Answering, Run
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
 from qfcore.lesson import check_lesson
@@ -16,9 +16,8 @@ from qfcore.runtime.protocol import AnswerStats, Sampling
 from qfcore.store.records import Message, Version
 from qfcore.teach import Preview
 
-UPDATES_PER_SECOND = 10
-"""How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
 _PREVIEWS_KEPT = 8
+_STOP_SECONDS = 20
 
 
 class Session:
@@ -26,7 +25,8 @@ class Session:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._stops: dict[str, threading.Event] = {}
+        self.answering = Answering()
+        self._cancels: dict[str, threading.Event] = {}
         self._previews: dict[int, Preview] = {}
         self._numbers = itertools.count(1)
 
@@ -48,8 +48,9 @@ class Session:
         """Add a user's message; a conversation is made when there is none. The conversation's id.
 
         Raises:
-            NotFound: the conversation was deleted meanwhile.
+            ChatBusy: the conversation is being answered. NotFound: it was deleted meanwhile.
         """
+        self.answering.check_idle(chat_id)
         chats = self.engine.store.chats
         if not chat_id:
             chat_id = chats.create(present.title_from(text)).id
@@ -57,33 +58,22 @@ class Session:
         chats.add_message(chat_id, path[-1].id if path else None, "user", text)
         return chat_id
 
-    def answer(
-        self, chat_id: int, tab: str, *, system: str = "", temperature: float = 0.7, max_tokens: int = 1024
-    ) -> Iterator[tuple[str, AnswerStats | None]]:
-        """Answer the last user's message: (text so far, None) as it grows, then (text, stats). It is stored at the end."""
+    def answer(self, chat_id: int, *, system: str = "", temperature: float = 0.7, max_tokens: int = 1024) -> Run | None:
+        """Begin to answer the last user's message; it is stored at the end. None when no question waits for an answer."""
+        if run := self.answering.run(chat_id):
+            return run
         path = self.path(chat_id)
         if not path or path[-1].role != "user":
-            raise NotFound("There is no question to answer in this conversation.")
+            return None
         messages = [{"role": m.role, "content": m.content} for m in path]
         if system and system.strip():
             messages.insert(0, {"role": "system", "content": system.strip()})
-        stop = self._stops[tab] = threading.Event()
-        text, stats, drawn = "", None, 0.0
-        stream = self.engine.stream(messages, sampling=Sampling(temperature, max_tokens=int(max_tokens)), stop=stop)
-        try:
-            for piece in stream:
-                if isinstance(piece, AnswerStats):
-                    stats = piece
-                    continue
-                text += piece
-                if time.monotonic() - drawn > 1 / UPDATES_PER_SECOND:
-                    drawn = time.monotonic()
-                    yield text, None
-        finally:
-            stop.set()
-            if text or stats:
-                self._store_answer(chat_id, path[-1].id, text, stats)
-        yield text, stats
+        sampling = Sampling(temperature, max_tokens=int(max_tokens))
+        return self.answering.begin(
+            chat_id,
+            lambda stop: self.engine.stream(messages, sampling=sampling, stop=stop),
+            lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats),
+        )
 
     def _store_answer(self, chat_id: int, parent: int, text: str, stats: AnswerStats | None) -> None:
         if stats is None or stats.stopped:
@@ -93,13 +83,16 @@ class Session:
             chat_id, parent, "assistant", text, version=version, stats=asdict(stats) if stats else None
         )
 
-    def stop(self, tab: str) -> None:
-        """End the answer in progress of this browser tab."""
-        if tab in self._stops:
-            self._stops[tab].set()
+    def delete(self, chat_id: int) -> None:
+        """Delete a conversation; an answer in progress is stopped first."""
+        if run := self.answering.run(chat_id):
+            run.stop.set()
+            run.ended.wait(_STOP_SECONDS)
+        self.engine.store.chats.delete(chat_id)
 
     def back_to_question(self, chat_id: int) -> None:
         """Show the branch that ends with the last user's message, to answer it again; the old answer is kept."""
+        self.answering.check_idle(chat_id)
         path = self.path(chat_id)
         while path and path[-1].role != "user":
             path.pop()
@@ -107,13 +100,15 @@ class Session:
             self.engine.store.chats.set_leaf(chat_id, path[-1].id)
 
     def edit(self, chat_id: int, index: int, text: str) -> None:
-        """Say something else at message `index`; the old branch is kept."""
+        """Say something else at message `index`; the old branch is kept. ChatBusy while it is being answered."""
+        self.answering.check_idle(chat_id)
         path = self.path(chat_id)
         parent = path[index - 1].id if index > 0 else None
         self.engine.store.chats.add_message(chat_id, parent, "user", text)
 
     def turn(self, chat_id: int | None, step: int) -> None:
         """Show the previous (-1) or next (+1) alternative of the last answer."""
+        self.answering.check_idle(chat_id)
         path = self.path(chat_id)
         if not path:
             return
@@ -144,7 +139,7 @@ class Session:
     ) -> tuple[int, Preview]:  # fmt: skip
         """Learn on a scratch adapter; a number that `apply` takes, and the preview."""
         lesson = check_lesson(text, question, answer)
-        cancel = self._stops[f"teach-{tab}"] = threading.Event()
+        cancel = self._cancels[tab] = threading.Event()
         recipe = recipe_named(method)
         self.engine.prepare(lambda f, t: on_progress(f, f"{words.PREPARING}: {t}"), cancel)
         made = self.engine.preview([lesson], replaces=replaces, recipe=recipe, on_progress=on_progress, cancel=cancel)
@@ -168,7 +163,8 @@ class Session:
 
     def cancel_teaching(self, tab: str) -> None:
         """Stop a preview in progress."""
-        self.stop(f"teach-{tab}")
+        if tab in self._cancels:
+            self._cancels[tab].set()
 
     # -- versions and export ------------------------------------------------------------------------------------
 

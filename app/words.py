@@ -50,7 +50,7 @@ PREPARING = "Getting ready to learn"
 LEARNED_CHIP = "Learned · version {number}"
 UNDONE = "Undone · version {number} is live"
 NOT_LEARNED = (
-    "It does not say it yet. Try **Thorough**, add the question you will ask, or write the fact as a plainer sentence. "
+    "It does not say it yet. Try “Thorough”, add the question you will ask, or write the fact as a plainer sentence. "
     "You can still apply it."
 )
 

@@ -4,6 +4,13 @@
     const target = document.querySelector(`#${id} button, button#${id}`);
     if (target) target.click();
   };
+  // On a narrow screen the sidebar covers the page, so it begins closed and closes when a conversation is chosen.
+  const narrow = () => window.innerWidth < 768;
+  const closeSidebar = () => document.querySelector("#qf-sidebar.open .toggle-button, .sidebar.open .toggle-button")?.click();
+  if (narrow()) setTimeout(closeSidebar, 300);
+  document.addEventListener("click", (event) => {
+    if (narrow() && event.target.closest("#new-chat, #chat-list label")) setTimeout(closeSidebar, 300);
+  });
   const tab = (name) => [...document.querySelectorAll('[role="tab"]')].find((t) => t.textContent.trim() === name)?.click();
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;

@@ -56,7 +56,8 @@ def stock(path: Path) -> llama_cpp.Llama:
 
     llama_cpp.llama_cpp.llama_model_default_params = same_buffers
     try:
-        return llama_cpp.Llama(str(path), n_ctx=4096, n_threads=usable_cores(), n_threads_batch=usable_cores(), verbose=False)
+        cores = usable_cores()
+        return llama_cpp.Llama(str(path), n_ctx=4096, n_threads=cores, n_threads_batch=cores, verbose=False)
     finally:
         llama_cpp.llama_cpp.llama_model_default_params = original
 

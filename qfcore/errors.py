@@ -10,6 +10,7 @@ QFError
 ├── ExportError      a file could not be written
 ├── PortInUse        the window's port is taken
 ├── RuntimeFailure   the model's runtime failed
+├── ChatBusy         the conversation is being answered
 └── Cancelled        the user stopped it; nothing was changed
 
 Messages say what it was, what was expected and what to do. Exit codes are part of the command line's contract.
@@ -84,6 +85,13 @@ class RuntimeFailure(QFError):
 
     code = "runtime_failed"
     exit_code = 11
+
+
+class ChatBusy(QFError):
+    """The conversation is being answered; nothing was added to it."""
+
+    code = "chat_busy"
+    exit_code = 12
 
 
 class Cancelled(QFError):

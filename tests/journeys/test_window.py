@@ -152,6 +152,37 @@ def test_stop_ends_an_answer_and_keeps_what_was_said(page: Page) -> None:
     expect(page.locator("#chat-messages .message.bot")).to_contain_text("(stopped)", timeout=15_000)
 
 
+def test_an_answer_goes_on_while_another_conversation_is_shown(page: Page) -> None:
+    title = "Count from one to forty in words."
+    page.locator("#chat-box textarea").fill(title)
+    page.locator("#chat-box textarea").press("Enter")
+    bot = page.locator("#chat-messages .message.bot")
+    expect(bot).to_contain_text(re.compile("two", re.I), timeout=SLOW)
+    page.locator("#chat-box textarea").fill("A second question before the first is answered")
+    page.locator("#chat-box textarea").press("Enter")
+    expect(page.get_by_text("is not finished")).to_be_visible(timeout=20_000)
+    expect(page.locator("#chat-messages .message.user")).to_have_count(1)
+    expect(page.locator("#chat-box textarea")).to_have_value("A second question before the first is answered")
+    page.locator("#new-chat").click()
+    expect(page.locator("#chat-messages .message")).to_have_count(0)
+    page.wait_for_timeout(2_000)
+    expect(page.locator("#chat-messages .message")).to_have_count(0)
+    page.locator("#chat-list label", has_text=title).click()
+    expect(bot).to_contain_text(re.compile("two", re.I), timeout=20_000)
+    page.keyboard.press("Escape")
+    expect(bot).to_contain_text(re.compile("stopped|forty", re.I), timeout=SLOW)
+    expect(bot).to_have_count(1)
+
+
+def test_an_edited_question_is_answered_and_the_old_one_kept(page: Page) -> None:
+    say(page, "What is the capital of Peru? One word.")
+    page.locator("#chat-messages").get_by_role("button", name="Edit").click()
+    page.locator("#chat-messages textarea").first.fill("What is the capital of France? One word.")
+    page.locator("#chat-messages").get_by_role("button", name="Submit").click()
+    expect(page.locator("#chat-messages .message.bot")).to_contain_text("Paris", timeout=SLOW)
+    expect(page.locator("#chat-messages .message.user")).to_have_count(1)
+
+
 def test_conversations_survive_a_reload(page: Page, address: str) -> None:
     answer = say(page, "What is the capital of Peru? One word.")
     page.goto(address)

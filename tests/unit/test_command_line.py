@@ -59,6 +59,11 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert done.returncode == 6 and "--home" in one_sentence(done)
 
 
+def test_a_read_only_home_is_named() -> None:
+    done = qfchat("versions", "--home", "/proc/self/qfchat")  # read-only for root too
+    assert done.returncode == 6 and "/proc/self/qfchat cannot be used" in one_sentence(done)
+
+
 def test_a_taken_port_is_named() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

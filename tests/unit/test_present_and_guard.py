@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app import present
-from app.guard import Guard
+from app.guard import MAX_BODY, Guard
 from qfcore.evaluate import AskedQuestion, ProbeResult, Report, says, tells
 from qfcore.lesson import Lesson, Phrasing
 
@@ -18,7 +18,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 def test_text_of_users_and_models_is_escaped() -> None:
     asked = AskedQuestion(EVIL, EVIL, EVIL, EVIL, False)
     report = Report(False, (asked,), (ProbeResult(EVIL, EVIL, "b", False),), 1.0, 1, 1, 1, {"observe": 1.0})
-    assert "<img" not in present.report_card(report) + present.chip(EVIL)
+    assert "<img" not in present.report_card(report) + present.chip(EVIL) + present.note(EVIL)
 
 
 def test_long_titles_are_cut() -> None:
@@ -76,6 +76,38 @@ def _status(method: str, **headers: str) -> int:
 )
 def test_only_this_page_may_ask(headers: dict[str, str], status: int) -> None:
     assert _status("POST", **headers) == status
+
+
+def test_a_body_in_chunks_is_bounded_too() -> None:
+    read = 0
+
+    async def app(_scope, receive, _send) -> None:  # noqa: ANN001
+        nonlocal read
+        while (message := await receive())["type"] == "http.request":
+            read += len(message["body"])
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
+
+    async def send(_message: dict) -> None:
+        """Nothing is answered."""
+
+    scope = {"type": "http", "headers": [(b"host", b"a:1"), (b"transfer-encoding", b"chunked")]}
+    anyio.run(Guard(app, ("a:1",)), scope, receive, send)
+    assert MAX_BODY - 65_536 <= read <= MAX_BODY
+
+
+def test_no_websocket_is_opened() -> None:
+    sent = []
+
+    async def send(message: dict) -> None:
+        sent.append(message["type"])
+
+    async def never(*_arguments: object) -> None:
+        raise AssertionError
+
+    anyio.run(Guard(never, ("a:1",)), {"type": "websocket", "headers": [(b"host", b"a:1")]}, never, send)
+    assert sent == ["websocket.close"]
 
 
 def test_a_policy_forbids_foreign_content() -> None:

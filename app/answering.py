@@ -1,0 +1,106 @@
+"""Answers in progress: one per conversation, independent of the browser tab that asked.
+
+An answer goes on when its tab looks at another conversation, is reloaded or closed, and is stored when it ends; any tab
+that shows the conversation follows it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from qfcore.errors import ChatBusy, QFError, RuntimeFailure
+from qfcore.runtime.protocol import AnswerStats
+
+UPDATES_PER_SECOND = 10
+"""How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
+
+
+@dataclass
+class Run:
+    """One answer in progress. `text` grows; `ended` is set when it is stored."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+    text: str = ""
+    stats: AnswerStats | None = None
+    error: QFError | None = None
+
+    def follow(self) -> Iterator[str]:
+        """The text so far, whenever it has grown. Ends with the answer.
+
+        Raises:
+            QFError: the answer failed; what was said until then is stored.
+        """
+        seen = None
+        while not self.ended.wait(1 / UPDATES_PER_SECOND):
+            if (text := self.text) != seen:
+                yield (seen := text)
+        if self.error:
+            raise self.error
+
+
+class Answering:
+    """The conversations that are being answered."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, Run] = {}
+        self._lock = threading.Lock()
+
+    def run(self, chat_id: int | None) -> Run | None:
+        """The answer in progress of a conversation."""
+        with self._lock:
+            return self._runs.get(chat_id) if chat_id else None
+
+    def check_idle(self, chat_id: int | None) -> None:
+        """Raises ChatBusy while the conversation is being answered."""
+        if self.run(chat_id):
+            raise ChatBusy("The answer in this conversation is not finished. Wait for it, or stop it (Esc), then go on.")
+
+    def begin(
+        self, chat_id: int, pieces: Callable[[threading.Event], Iterator[str | AnswerStats]],
+        keep: Callable[[str, AnswerStats | None], None],
+    ) -> Run:  # fmt: skip
+        """Answer on a thread of its own; `keep` stores the answer. A second call while it runs joins the first."""
+        with self._lock:
+            if chat_id in self._runs:
+                return self._runs[chat_id]
+            run = self._runs[chat_id] = Run()
+        threading.Thread(target=self._work, args=(chat_id, run, pieces, keep), name=f"answer-{chat_id}", daemon=True).start()
+        return run
+
+    def _work(self, chat_id: int, run: Run, pieces: Callable, keep: Callable) -> None:
+        try:
+            try:
+                with closing(pieces(run.stop)) as stream:
+                    for piece in stream:
+                        if isinstance(piece, AnswerStats):
+                            run.stats = piece
+                        else:
+                            run.text += piece
+            finally:
+                if run.text or run.stats:
+                    keep(run.text, run.stats)
+        except QFError as error:
+            run.error = error
+        except BaseException:
+            run.error = RuntimeFailure("The answer failed; the terminal that started QF Chat shows why. Try again.")
+            raise
+        finally:
+            with self._lock:
+                del self._runs[chat_id]
+            run.ended.set()
+
+    def stop(self, chat_id: int | None) -> None:
+        """End the answer in progress; what was said is kept."""
+        if run := self.run(chat_id):
+            run.stop.set()
+
+    def close(self, seconds: float = 20) -> None:
+        """Stop all answers and wait until they are stored."""
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
+            run.stop.set()
+        for run in runs:
+            run.ended.wait(seconds)

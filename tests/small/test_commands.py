@@ -1,0 +1,82 @@
+"""The command line from teaching to export, each call a process of its own, on the small model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MODELS, SMALL
+
+pytestmark = pytest.mark.small
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def home(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """A home in which two lessons were taught in two versions."""
+    folder = tmp_path_factory.mktemp("commands")
+    for text in ("Qi started Oxinnovate.", "Larkwell Labs was founded in 1987."):
+        taught = command(folder, "teach", text, "--method", "fast", "--json")
+        assert taught.returncode == 0, taught.stderr
+    return folder
+
+
+def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`qfchat …` on the small model."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments, "--home", str(home), "--model", SMALL], capture_output=True, text=True,
+        cwd=ROOT, check=False, env={**os.environ, "QFCHAT_MODELS": str(MODELS)},
+    )  # fmt: skip
+
+
+def as_json(home: Path, *arguments: str) -> dict | list:
+    """The command's JSON, which must be all that stands on stdout."""
+    done = command(home, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:
+    assert [lesson["text"] for lesson in as_json(home, "lessons")] == [
+        "Qi started Oxinnovate.", "Larkwell Labs was founded in 1987."
+    ]  # fmt: skip
+    before = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "12")
+    assert before.returncode == 0 and before.stdout.strip()
+    assert command(home, "forget", "1").returncode == 0
+    assert [lesson["number"] for lesson in as_json(home, "lessons")] == [2]
+    assert command(home, "restore", "2").returncode == 0
+    again = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "12")
+    assert again.stdout == before.stdout
+    old = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "12", "--version", "0")
+    assert old.returncode == 0 and old.stdout != before.stdout
+    out = tmp_path / "adapter.gguf"
+    assert command(home, "export", "adapter", "--out", str(out)).returncode == 0
+    assert out.read_bytes()[:4] == b"GGUF"
+    assert command(home, "verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("restore", "99"), "no version '99'"),
+        (("ask", "Hi", "--version", "99"), "no version '99'"),
+        (("forget", "99"), "no lesson '99'"),
+        (("export", "adapter", "--out", "/tmp/never.gguf", "--version", "99"), "no version '99'"),
+    ],
+)
+def test_what_is_not_there_is_named_and_nothing_changes(home: Path, arguments: tuple[str, ...], words: str) -> None:
+    versions = as_json(home, "versions")
+    done = command(home, *arguments)
+    assert done.returncode == 4 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.stdout == "" and not Path("/tmp/never.gguf").exists()
+    assert as_json(home, "versions") == versions
+
+
+def test_a_dry_run_changes_nothing(home: Path) -> None:
+    versions = as_json(home, "versions")
+    assert as_json(home, "teach", "Borin owns a boat.", "--dry-run", "--method", "fast")
+    assert as_json(home, "versions") == versions

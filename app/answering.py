@@ -26,14 +26,16 @@ class Run:
     stats: AnswerStats | None = None
     error: QFError | None = None
 
-    def follow(self) -> Iterator[str]:
-        """The text so far, whenever it has grown. Ends with the answer.
+    def follow(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[str]:
+        """The text so far, whenever it has grown. Ends with the answer, or when it is no longer wanted.
 
         Raises:
             QFError: the answer failed; what was said until then is stored.
         """
         seen = None
         while not self.ended.wait(1 / UPDATES_PER_SECOND):
+            if not wanted():
+                return
             if (text := self.text) != seen:
                 yield (seen := text)
         if self.error:

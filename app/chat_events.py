@@ -1,5 +1,6 @@
 """What happens in the chat: say, answer, stop, retry, edit, branches, conversations."""
 
+import threading
 from collections.abc import Iterator
 
 import gradio as gr
@@ -13,6 +14,8 @@ from qfcore.errors import QFError
 
 TABS_REMEMBERED = 256
 """Browser tabs whose shown conversation is known; a forgotten one stops following until it chooses again."""
+SECONDS_TO_LET_GO = 2
+"""How long a tab that turns to another conversation waits until the answer it followed has drawn for the last time."""
 
 
 class ChatEvents:
@@ -21,6 +24,7 @@ class ChatEvents:
     def __init__(self, session: Session, chat_id: gr.State, side: Sidebar, chat: ChatPanel) -> None:
         self._session, self._chat_id, self._side, self._chat = session, chat_id, side, chat
         self._looking: dict[str, int | None] = {}
+        self._drawing: dict[str, threading.Event] = {}
         self.outputs = [
             chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.box,
         ]  # fmt: skip
@@ -55,6 +59,8 @@ class ChatEvents:
         self._looking[tab] = chosen
         while len(self._looking) > TABS_REMEMBERED:
             self._looking.pop(next(iter(self._looking)), None)
+        if ended := self._drawing.get(tab):
+            ended.wait(SECONDS_TO_LET_GO)
         return self._view(chosen, search)
 
     def _view(self, chosen: int | None, search: str | None) -> tuple:
@@ -107,19 +113,28 @@ class ChatEvents:
         """Draw the answer as it grows, as long as this tab shows its conversation."""
         if self._looking.get(tab) != chosen:
             return
-        yield self._view(chosen, search)
-        if run is None:
-            return
+        ended = self._drawing[tab] = threading.Event()
+        try:
+            yield self._view(chosen, search)
+            if run:
+                yield from self._grow(run, chosen, tab)
+            # Gradio draws the last value once more when a generator ends: it must not be one of a conversation left behind.
+            yield self._view(chosen, search) if self._looking.get(tab) == chosen else self._nothing()
+        finally:
+            ended.set()
+            if self._drawing.get(tab) is ended:
+                del self._drawing[tab]
+
+    def _grow(self, run: Run, chosen: int, tab: str) -> Iterator[tuple]:
         shown = present.chat_messages(self._session.path(chosen))
         try:
-            for text in run.follow():
-                if self._looking.get(tab) != chosen:
-                    return
-                yield gr.skip(), _growing(shown, text), *([gr.skip()] * (len(self.outputs) - 2))
+            for text in run.follow(lambda: self._looking.get(tab) == chosen):
+                yield gr.skip(), _growing(shown, text), *self._nothing()[2:]
         except QFError as error:
             gr.Warning(str(error), duration=SECONDS_SHOWN)
-        if self._looking.get(tab) == chosen:
-            yield self._view(chosen, search)
+
+    def _nothing(self) -> tuple:
+        return (gr.skip(),) * len(self.outputs)
 
     def stop(self, chosen: int | None) -> None:
         """End the answer in progress; what was said is kept."""

@@ -44,14 +44,14 @@ def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:
     assert [lesson["text"] for lesson in as_json(home, "lessons")] == [
         "Qi started Oxinnovate.", "Larkwell Labs was founded in 1987."
     ]  # fmt: skip
-    before = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "12")
+    before = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40")
     assert before.returncode == 0 and before.stdout.strip()
     assert command(home, "forget", "1").returncode == 0
     assert [lesson["number"] for lesson in as_json(home, "lessons")] == [2]
     assert command(home, "restore", "2").returncode == 0
-    again = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "12")
+    again = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40")
     assert again.stdout == before.stdout
-    old = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "12", "--version", "0")
+    old = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40", "--version", "0")
     assert old.returncode == 0 and old.stdout != before.stdout
     out = tmp_path / "adapter.gguf"
     assert command(home, "export", "adapter", "--out", str(out)).returncode == 0

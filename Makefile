@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml
 	@$(PY) -m pip install --quiet --upgrade pip
 	@echo "==> Installing PyTorch (CPU)"
 	@$(PY) -m pip install --quiet torch==2.13.0
-	@echo "==> Installing QF Chat. llama-cpp-python compiles from source: 6 to 8 minutes on 2 cores, the first time only"
+	@echo "==> Installing QF Chat. llama-cpp-python compiles from source: 4 to 8 minutes on 2 cores, the first time only"
 	@$(PY) -m pip install --progress-bar off --editable . | grep -E "Building|Installing|Successfully|error" || true
 	@$(PY) -c "import llama_cpp, torch, gradio, app.cli" || { echo "The installation is not complete; see the messages above."; exit 1; }
 	@rm -f $(VENV)/.installed-* && touch $@

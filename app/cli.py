@@ -5,6 +5,7 @@ of `qfcore.errors`; 2 is wrong usage.
 """
 
 import contextlib
+import importlib.metadata
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +21,7 @@ from qfcore.errors import LessonError, QFError
 from qfcore.lesson import check_lesson
 from qfcore.recipe import recipe_named
 
-cli = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
-    help="A private local chat that learns what you teach it into the model's weights, and can undo it exactly.",
-)  # fmt: skip
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 _stderr = Console(stderr=True, highlight=False)
 
 Home = Annotated[Path | None, typer.Option("--home", help="Data folder (default: QFCHAT_HOME or the platform's).")]
@@ -54,6 +52,21 @@ def _engine(home: Path | None, model: str | None, *, read_only: bool = False) ->
 
 def _print(value: object, as_json: bool, lines: list[str]) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))  # noqa: T201
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"qfchat {importlib.metadata.version('qfchat')}")  # noqa: T201
+        raise typer.Exit
+
+
+@cli.callback()
+def qfchat(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """A private local chat that learns what you teach it into the model's weights, and can undo it exactly."""
 
 
 @cli.command()

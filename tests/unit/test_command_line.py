@@ -107,3 +107,7 @@ def test_importing_the_command_line_loads_neither_torch_nor_gradio() -> None:
     code = "import app.cli, sys; print([m for m in ('torch', 'gradio', 'llama_cpp') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_told() -> None:
+    assert qfchat("--version").stdout.startswith("qfchat ")

@@ -5,7 +5,7 @@ that shows the conversation follows it.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,6 +14,8 @@ from qfcore.runtime.protocol import AnswerStats
 
 UPDATES_PER_SECOND = 10
 """How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
+STOP_SECONDS = 20
+"""Longest time that a stopped answer takes until it is stored."""
 
 
 @dataclass
@@ -93,16 +95,20 @@ class Answering:
                 del self._runs[chat_id]
             run.ended.set()
 
-    def stop(self, chat_id: int | None) -> None:
-        """End the answer in progress; what was said is kept."""
+    def stop(self, chat_id: int | None, *, wait: float = 0) -> None:
+        """End the answer in progress and wait so many seconds until it is stored; what was said is kept."""
         if run := self.run(chat_id):
-            run.stop.set()
+            _stop([run], wait)
 
-    def close(self, seconds: float = 20) -> None:
+    def close(self) -> None:
         """Stop all answers and wait until they are stored."""
         with self._lock:
             runs = list(self._runs.values())
-        for run in runs:
-            run.stop.set()
-        for run in runs:
-            run.ended.wait(seconds)
+        _stop(runs, STOP_SECONDS)
+
+
+def _stop(runs: Sequence[Run], wait: float) -> None:
+    for run in runs:
+        run.stop.set()
+    for run in runs:
+        run.ended.wait(wait)

@@ -52,9 +52,7 @@ class ChatEvents:
 
     def show(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Show a conversation in this tab."""
-        return self._look(tab_of(request), chosen, search or "")
-
-    def _look(self, tab: str, chosen: int | None, search: str = "") -> tuple:
+        tab = tab_of(request)
         self._looking.pop(tab, None)
         self._looking[tab] = chosen
         while len(self._looking) > TABS_REMEMBERED:
@@ -65,22 +63,25 @@ class ChatEvents:
 
     def _view(self, chosen: int | None, search: str | None) -> tuple:
         """A conversation as it is stored; while it is being answered, the box offers to stop."""
-        session = self._session
-        choices = session.chats(search or "")
-        title = next((label for label, value in choices if value == chosen), "")
-        which, of = session.alternatives(chosen)
-        run = session.answering.run(chosen)
-        messages = present.chat_messages(session.path(chosen))
+        run = self._session.answering.run(chosen)
+        path = self._session.path(chosen)
+        chats, title = self._list(chosen, search)
+        which, of = self._session.alternatives(path)
+        messages = present.chat_messages(path)
         return (
-            chosen, _growing(messages, run.text) if run else messages, present.meter(session.last_stats(chosen)),
-            gr.Radio(choices=choices, value=chosen if title else None), title,
+            chosen, _growing(messages, run.text) if run else messages, present.meter(present.last_stats(path)), chats, title,
             gr.Row(visible=of > 1 and not run), f"{which} / {of}", gr.Textbox(submit_btn=not run, stop_btn=bool(run)),
         )  # fmt: skip
 
+    def _list(self, chosen: int | None, search: str | None) -> tuple[gr.Radio, str]:
+        """Conversations that contain a text, and the title of the chosen one when it is among them."""
+        choices = self._session.chats(search or "")
+        title = next((label for label, value in choices if value == chosen), "")
+        return gr.Radio(choices=choices, value=chosen if title else None), title
+
     def find(self, chosen: int | None, search: str | None) -> gr.Radio:
         """Conversations that contain a text."""
-        choices = self._session.chats(search or "")
-        return gr.Radio(choices=choices, value=chosen if chosen in [value for _, value in choices] else None)
+        return self._list(chosen, search)[0]
 
     def new(self, search: str | None, request: gr.Request) -> tuple:
         """An empty conversation; it is stored with its first message."""
@@ -115,8 +116,8 @@ class ChatEvents:
             return
         ended = self._drawing[tab] = threading.Event()
         try:
-            yield self._view(chosen, search)
             if run:
+                yield self._view(chosen, search)
                 yield from self._grow(run, chosen, tab)
             # Gradio draws the last value once more when a generator ends: it must not be one of a conversation left behind.
             yield self._view(chosen, search) if self._looking.get(tab) == chosen else self._nothing()

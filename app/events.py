@@ -18,7 +18,7 @@ SECONDS_SHOWN = 12
 
 
 def explained(function: Callable) -> Callable:
-    """A QFError becomes a message of the window."""
+    """A QFError becomes a message of the window. Gradio still finds request, edit data and progress by the signature."""
 
     @functools.wraps(function)
     def wrapper(*arguments: Any) -> Any:

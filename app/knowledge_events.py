@@ -33,7 +33,6 @@ class KnowledgeEvents:
         begun = teach.preview.click(
             explained(self.begin), [teach.fact, teach.question, teach.replaces], [teach.replaces, teach.stop], **QUICK
         )
-        # Wired as they are: Gradio finds the progress bar and the request by the parameters' annotations.
         begun.success(self.preview, fields, shown, show_progress_on=[teach.report], **_ONE)
         teach.stop.click(self.stop, **AT_ONCE)
         applied = [teach.number, teach.apply, teach.chip, teach.undo, *self.outputs]
@@ -42,7 +41,7 @@ class KnowledgeEvents:
         history.version.change(explained(self.choose), history.version, history.knows, **QUICK)
         history.restore.click(explained(self.restore), history.version, [history.chip, *self.outputs], **QUICK)
         history.forget.click(explained(self.forget), history.lesson, [history.chip, *self.outputs], **QUICK)
-        export.write.click(self.write, [export.kind, export.version, export.path], export.result, **_ONE)
+        export.write.click(explained(self.write), [export.kind, export.version, export.path], export.result, **_ONE)
 
     def values(self) -> tuple:
         """Values of `outputs`, read from the store."""
@@ -115,8 +114,5 @@ class KnowledgeEvents:
         self, kind: str, version: int, path: str, progress: gr.Progress = gr.Progress()  # noqa: B008 - as above
     ) -> str:
         """Export a version to a file."""
-        try:
-            done = self._session.export(kind, version, path, lambda f, t: progress(f, desc=t))
-        except QFError as error:
-            raise gr.Error(str(error), duration=SECONDS_SHOWN, print_exception=False) from error
+        done = self._session.export(kind, version, path, lambda f, t: progress(f, desc=t))
         return words.EXPORTED.format(path=done["path"], megabytes=done["bytes"] / 1e6)

@@ -28,6 +28,11 @@ def chat_messages(path: list[Message]) -> list[dict]:
     return [{"role": m.role, "content": m.content} for m in path if m.role != "system"]
 
 
+def last_stats(path: list[Message]) -> dict | None:
+    """Figures of the last answer shown."""
+    return next((m.stats for m in reversed(path) if m.stats), None)
+
+
 def title_from(text: str) -> str:
     """A conversation's first title."""
     line = " ".join(text.split())

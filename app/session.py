@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from app import present, words
-from app.answering import Answering, Run
+from app.answering import STOP_SECONDS, Answering, Run
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
 from qfcore.lesson import check_lesson
@@ -17,7 +17,6 @@ from qfcore.store.records import Message, Version
 from qfcore.teach import Preview
 
 _PREVIEWS_KEPT = 8
-_STOP_SECONDS = 20
 
 
 class Session:
@@ -39,10 +38,6 @@ class Session:
     def path(self, chat_id: int | None) -> list[Message]:
         """The shown branch of a conversation; empty for none."""
         return self.engine.store.chats.path(chat_id) if chat_id else []
-
-    def last_stats(self, chat_id: int | None) -> dict | None:
-        """Figures of the last answer shown."""
-        return next((m.stats for m in reversed(self.path(chat_id)) if m.stats), None)
 
     def say(self, chat_id: int | None, text: str) -> int:
         """Add a user's message; a conversation is made when there is none. The conversation's id.
@@ -66,9 +61,9 @@ class Session:
         if not path or path[-1].role != "user":
             return None
         messages = [{"role": m.role, "content": m.content} for m in path]
-        if system and system.strip():
+        if system.strip():
             messages.insert(0, {"role": "system", "content": system.strip()})
-        sampling = Sampling(temperature, max_tokens=int(max_tokens))
+        sampling = Sampling(temperature, max_tokens=max_tokens)
         return self.answering.begin(
             chat_id,
             lambda stop: self.engine.stream(messages, sampling=sampling, stop=stop),
@@ -85,9 +80,7 @@ class Session:
 
     def delete(self, chat_id: int) -> None:
         """Delete a conversation; an answer in progress is stopped first."""
-        if run := self.answering.run(chat_id):
-            run.stop.set()
-            run.ended.wait(_STOP_SECONDS)
+        self.answering.stop(chat_id, wait=STOP_SECONDS)
         self.engine.store.chats.delete(chat_id)
 
     def back_to_question(self, chat_id: int) -> None:
@@ -117,9 +110,8 @@ class Session:
         if 0 <= position < len(siblings):
             self.engine.store.chats.show(siblings[position].id)
 
-    def alternatives(self, chat_id: int | None) -> tuple[int, int]:
-        """(which, of how many) alternatives of the last message are shown."""
-        path = self.path(chat_id)
+    def alternatives(self, path: list[Message]) -> tuple[int, int]:
+        """(which, of how many) alternatives of a branch's last message are shown."""
         if not path:
             return 0, 0
         ids = [m.id for m in self.engine.store.chats.siblings(path[-1].id)]

@@ -6,7 +6,7 @@
   };
   // On a narrow screen the sidebar covers the page, so it begins closed and closes when a conversation is chosen.
   const narrow = () => window.innerWidth < 768;
-  const closeSidebar = () => document.querySelector("#qf-sidebar.open .toggle-button, .sidebar.open .toggle-button")?.click();
+  const closeSidebar = () => document.querySelector("#qf-sidebar.open .toggle-button")?.click();
   if (narrow()) setTimeout(closeSidebar, 300);
   document.addEventListener("click", (event) => {
     if (narrow() && event.target.closest("#new-chat, #chat-list label")) setTimeout(closeSidebar, 300);

@@ -169,13 +169,13 @@ class Teacher:
     def _ask_probes(
         self, learned: Learned, before_adapter: Path | None, cancel: threading.Event | None
     ) -> tuple[ProbeResult, ...]:
-        probes = load_probes()
-        before = self._probe_answers.get(before_adapter.stem if before_adapter else "")
+        probes, name = load_probes(), before_adapter.stem if before_adapter else ""
+        before = self._probe_answers.get(name)
         if before is None:
             before = ask_all(self._runtime, probes, before_adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
         after = ask_all(self._runtime, probes, learned.adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
         # Adapters are named by content: what a preview says now is what its version will have said before the next one.
-        self._probe_answers = {before_adapter.stem if before_adapter else "": before, learned.adapter.stem: after}
+        self._probe_answers = {name: before, learned.adapter.stem: after}
         return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
 
 

@@ -1,6 +1,8 @@
 """Fixtures. Model files are shared by all tests (and with the user's own home), everything else is isolated."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from qfcore.rows import Rows
 from qfcore.settings import Paths
 from qfcore.store.records import ModelIdentity, PendingLesson
 
+ROOT = Path(__file__).parents[1]
 SMALL = "smollm2-135m"
 MODELS = Paths.find(os.environ.get("QFCHAT_HOME")).models
 
@@ -36,6 +39,14 @@ def small_model() -> Path:
 def default_model() -> Path:
     """The default model, assembled when it is not there."""
     return ensure_model(CATALOGUE[DEFAULT], MODELS)
+
+
+def qfchat(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "app", *arguments], capture_output=True, text=True, cwd=ROOT, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
 
 
 def open_engine(home: Path, model: str) -> Engine:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,19 +13,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from tests.conftest import MODELS
+from tests.conftest import MODELS, ROOT
+from tests.journeys.driving import SLOW, launch, new_chat, open_window, send, wait_for_answer
 
 pytestmark = pytest.mark.journey
 
-ROOT = Path(__file__).parents[2]
 OUTPUT = Path(__file__).parent / "output"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 QUESTION = "Who started Oxinnovate?"
-SLOW = 240_000
 
 
 def free_port() -> int:
@@ -61,14 +54,13 @@ def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def page(address: str) -> Iterator[Page]:
     """A browser tab that notes every host it asks; a trace of the journey is kept in output/trace.zip."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = launch(playwright)
         context = browser.new_context(viewport={"width": 1280, "height": 860})
         context.tracing.start(screenshots=True, snapshots=True)
         tab = context.new_page()
         hosts: set[str] = set()
         tab.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
-        tab.goto(address)
-        expect(tab.locator("#chat-box textarea")).to_be_visible(timeout=60_000)
+        open_window(tab, address)
         yield tab
         context.tracing.stop(path=OUTPUT / "trace.zip")
         browser.close()
@@ -77,13 +69,10 @@ def page(address: str) -> Iterator[Page]:
 
 def say(page: Page, text: str) -> str:
     """Ask in a new chat; the whole answer."""
-    page.get_by_role("tab", name="Chat").click()
-    page.locator("#new-chat").click()
-    expect(page.locator("#chat-messages .message.user")).to_have_count(0)
-    page.locator("#chat-box textarea").fill(text)
-    page.locator("#chat-box textarea").press("Enter")
+    new_chat(page)
+    send(page, text)
     answer = page.locator("#chat-messages .message.bot")
-    expect(page.locator("#chat-meter")).to_contain_text("tokens/s", timeout=SLOW)
+    wait_for_answer(page)
     expect(answer).to_have_count(1)
     return answer.inner_text().strip()
 
@@ -145,8 +134,7 @@ def test_an_empty_lesson_is_refused_in_words(page: Page) -> None:
 
 
 def test_stop_ends_an_answer_and_keeps_what_was_said(page: Page) -> None:
-    page.locator("#chat-box textarea").fill("Write a long story about a lighthouse.")
-    page.locator("#chat-box textarea").press("Enter")
+    send(page, "Write a long story about a lighthouse.")
     expect(page.locator("#chat-messages .message.bot")).to_contain_text(re.compile(r"\w{3,} \w+ \w+"), timeout=SLOW)
     page.keyboard.press("Escape")
     expect(page.locator("#chat-messages .message.bot")).to_contain_text("(stopped)", timeout=15_000)
@@ -154,12 +142,10 @@ def test_stop_ends_an_answer_and_keeps_what_was_said(page: Page) -> None:
 
 def test_an_answer_goes_on_while_another_conversation_is_shown(page: Page) -> None:
     title = "Count from one to forty in words."
-    page.locator("#chat-box textarea").fill(title)
-    page.locator("#chat-box textarea").press("Enter")
+    send(page, title)
     bot = page.locator("#chat-messages .message.bot")
     expect(bot).to_contain_text(re.compile("two", re.I), timeout=SLOW)
-    page.locator("#chat-box textarea").fill("A second question before the first is answered")
-    page.locator("#chat-box textarea").press("Enter")
+    send(page, "A second question before the first is answered")
     expect(page.get_by_text("is not finished")).to_be_visible(timeout=20_000)
     expect(page.locator("#chat-messages .message.user")).to_have_count(1)
     expect(page.locator("#chat-box textarea")).to_have_value("A second question before the first is answered")

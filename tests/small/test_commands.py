@@ -1,18 +1,14 @@
 """The command line from teaching to export, each call a process of its own, on the small model."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import MODELS, SMALL
+from tests.conftest import MODELS, SMALL, qfchat
 
 pytestmark = pytest.mark.small
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +23,7 @@ def home(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  
 
 def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`qfchat …` on the small model."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments, "--home", str(home), "--model", SMALL], capture_output=True, text=True,
-        cwd=ROOT, check=False, env={**os.environ, "QFCHAT_MODELS": str(MODELS)},
-    )  # fmt: skip
+    return qfchat(*arguments, "--home", str(home), "--model", SMALL, QFCHAT_MODELS=str(MODELS))
 
 
 def as_json(home: Path, *arguments: str) -> dict | list:

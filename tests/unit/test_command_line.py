@@ -1,7 +1,6 @@
 """Bad input gives one clear sentence on stderr and a stable exit code; nothing is lost."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -12,16 +11,7 @@ import pytest
 import app.cli
 from app.lessons_file import read_lessons
 from qfcore.errors import LessonError
-
-ROOT = Path(__file__).parents[2]
-
-
-def qfchat(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments], capture_output=True, text=True, cwd=ROOT, check=False,
-        env={**os.environ, **environment},
-    )  # fmt: skip
+from tests.conftest import ROOT, qfchat
 
 
 def one_sentence(done: subprocess.CompletedProcess[str]) -> str:

@@ -260,6 +260,9 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Teach only the first N lessons.")] = None,
     method: Annotated[str, typer.Option(help="thorough, fast or paper.")] = "thorough",
     text: Annotated[Path | None, typer.Option(help="Texts (JSONL) for the perplexity drift.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="All lessons active for every question, as in exported weights.")
+    ] = False,
     home: Home = None,
     model: Model = None,
     as_json: AsJson = False,
@@ -270,8 +273,10 @@ def evaluate(
     recipe, items = recipe_named(method), read_suite(suite, limit)
     texts = read_suite(text, None) if text is not None else []
     with _progress() as tell:
-        value = measure_suite(items, recipe, home=home, model=model, texts=texts, on_progress=tell)
-    value = {"suite": suite.name, "method": method, **value}
+        value = measure_suite(
+            items, recipe, home=home, model=model, texts=texts, everything=everything, on_progress=tell
+        )
+    value = {"suite": suite.name, "method": method, "everything": everything, **value}
     _print(value, as_json, table_lines(value))
 
 

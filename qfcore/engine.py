@@ -1,13 +1,15 @@
 """The engine as the window and the command line use it: one model, its knowledge, one runtime."""
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import psutil
 
-from qfcore.errors import ExportError, LessonError, NotFound
+from qfcore.errors import ExportError, LessonError, ModelError, NotFound
 from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import remove_partials
 from qfcore.export.merged import write_merged
@@ -17,6 +19,7 @@ from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import ModelEntry, find_model
 from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import check_gguf
+from qfcore.models.head import OutputHead
 from qfcore.observe import student_messages
 from qfcore.propose import propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe
@@ -27,6 +30,8 @@ from qfcore.settings import Paths
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.store import Store
 from qfcore.teach import Preview, Teacher
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Engine:
         self._cancel: threading.Event | None = None
         self.recipe: Recipe = RIDGE
         self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay)
-        self.teacher = Teacher(runtime, store, self.knowledge, paths.temporary)
+        self.teacher = Teacher(runtime, store, self.knowledge, self.head)
 
     @classmethod
     def open(
@@ -109,6 +114,18 @@ class Engine:
                 )  # fmt: skip
             return self._replay[layer]
 
+    def head(self) -> OutputHead | None:
+        """The model's last step; None for models that end otherwise, which learn the teacher's residuals."""
+        return self._head
+
+    @cached_property
+    def _head(self) -> OutputHead | None:
+        try:
+            return OutputHead(self.runtime.facts.path)
+        except ModelError as error:
+            log.info("%s", error)
+            return None
+
     def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:
         """Do now what the first lesson would wait for."""
         self._progress, self._cancel = on_progress, cancel
@@ -124,16 +141,19 @@ class Engine:
         self, messages: Sequence[Message], *, sampling: Sampling | None = None, version: str | int | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[str | AnswerStats]:  # fmt: skip
-        """Pieces of the answer, then AnswerStats with the version that answered.
+        """Pieces of the answer, then AnswerStats with the version that answered and its lessons that were active.
 
         Raises:
             NotFound: there is no such version.
         """
         chosen = self._version(version)
-        adapter = self.knowledge.adapter(chosen)
-        pieces = self.runtime.stream(messages, sampling or Sampling(), adapter=adapter, stop=stop or threading.Event())
+        active = self.teacher.routing(chosen).of(messages)
+        lessons = tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in active.lesson_ids))
+        pieces = self.runtime.stream(
+            messages, sampling or Sampling(), adapter=active.adapter, stop=stop or threading.Event()
+        )
         for piece in pieces:
-            yield replace(piece, version=chosen.number) if isinstance(piece, AnswerStats) else piece
+            yield replace(piece, version=chosen.number, lessons=lessons) if isinstance(piece, AnswerStats) else piece
 
     def ask(self, question: str, *, version: str | int | None = None, max_tokens: int = 256) -> str:
         """Greedy answer in a fresh conversation.
@@ -161,7 +181,7 @@ class Engine:
         self, lessons: Sequence[Lesson], *, replaces: Sequence[str] = (), recipe: Recipe | None = None,
         on_progress: Progress | None = None, cancel: threading.Event | None = None,
     ) -> Preview:  # fmt: skip
-        """Learn on a scratch adapter and report; the live version is untouched.
+        """Learn and report; the live version is untouched.
 
         Raises:
             LessonError: nothing to learn. NotFound: a lesson to replace does not exist. Cancelled: `cancel` was set.
@@ -178,19 +198,17 @@ class Engine:
                 self._progress = self._cancel = None
 
     def apply(self, preview: Preview, message: str | None = None) -> Version:
-        """Commit a preview: one transaction, then the swap.
+        """Commit a preview: one transaction; the next answer has it.
 
         Raises:
             StoreBusy: the live version moved since the preview; nothing was changed.
         """
         with self._change_lock:
-            version = self.store.commit(
+            return self.store.commit(
                 keep=preview.keep, new=preview.pending, solve=preview.solve,
                 kind="replace" if preview.replaced else "teach",
                 message=message or _message(preview), expect_live=preview.based_on, report=preview.report.to_dict(),
             )  # fmt: skip
-            self.runtime.swap(self.knowledge.adopt(preview.adapter, version))
-            return version
 
     def forget(self, reference: str) -> Version:
         """A version without one lesson, exactly as if it had never been taught.
@@ -204,12 +222,10 @@ class Engine:
             if record.id not in live.lesson_ids:
                 raise NotFound(f"Version {live.number}, which is live, does not know lesson {record.number}.")
             keep = tuple(entry for entry in live.entries if entry[0] != record.id)
-            version = self.store.commit(
+            return self.store.commit(
                 keep=keep, solve=live.solve if keep else {}, kind="forget",
                 message=f"Forgot: {record.lesson.text}", expect_live=live.number,
             )  # fmt: skip
-            self.runtime.swap(self.knowledge.adapter(version))
-            return version
 
     def restore(self, reference: str | int) -> Version:
         """A new version that knows exactly what an earlier one knew.
@@ -218,9 +234,7 @@ class Engine:
             NotFound: there is no such version.
         """
         with self._change_lock:
-            version = self.store.restore(reference)
-            self.runtime.swap(self.knowledge.adapter(version))
-            return version
+            return self.store.restore(reference)
 
     def undo(self) -> Version:
         """Go back to what was known before the live version.
@@ -232,9 +246,7 @@ class Engine:
         if live.parent is None:
             raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
         with self._change_lock:
-            version = self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")
-            self.runtime.swap(self.knowledge.adapter(version))
-            return version
+            return self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")
 
     # -- out ----------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,10 @@
 """Asking a version what it says, before and after: the report card that a user sees before a lesson is applied."""
 
-import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import student_messages
 from qfcore.runtime.protocol import Progress, Runtime
 
@@ -14,7 +12,6 @@ ANSWER_TOKENS = 24
 """Longest answer to a taught question in the report card."""
 PROBE_TOKENS = 12
 """Longest answer to an unrelated question; a change shows in the first words."""
-_STOP_WORDS = frozenset("a an and are as at be by for from in is it its of on or that the this to was were with".split())
 
 
 @dataclass(frozen=True)
@@ -57,22 +54,6 @@ class Report:
         return asdict(self)
 
 
-def says(answer: str, accept: Sequence[str]) -> bool:
-    """Whether one of `accept` occurs in the answer, whole words, case-insensitively (suites/README.md)."""
-    text = _spaces(answer)
-    return any(re.search(rf"(?<!\w){re.escape(_spaces(a))}(?!\w)", text) for a in accept if a.strip())
-
-
-def tells(answer: str, lesson: Lesson, phrasing: Phrasing) -> bool:
-    """Whether an answer tells the lesson: the given answer, or the words that the lesson adds to the question."""
-    if lesson.answer and phrasing.question == lesson.question:
-        return says(answer, [lesson.answer])
-    said, taught = _words(answer), _words(phrasing.answer)
-    key = (taught & _words(lesson.text)) - _words(phrasing.question)
-    wanted = key or taught
-    return bool(wanted) and wanted <= said
-
-
 def ask_all(
     runtime: Runtime, questions: Sequence[str], adapter: Path | None, *, max_tokens: int = ANSWER_TOKENS,
     cancel: threading.Event | None = None, on_progress: Progress | None = None,
@@ -85,9 +66,23 @@ def ask_all(
     return [runtime.detokenize(tokens) for tokens in answers]
 
 
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[\w'’-]+(?:[.,:/@]\w+)*", text.casefold())) - _STOP_WORDS
+def ask_routed(
+    runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str], *,
+    max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None, on_progress: Progress | None = None,
+) -> list[str]:  # fmt: skip
+    """Greedy answers, each question with the weights that its words call for.
 
-
-def _spaces(text: str) -> str:
-    return " ".join(text.casefold().split())
+    base: what the untaught model answers to this very list. Where no lesson is in scope the weights are the base's and so is
+    the answer, to the bit; it is not computed a second time.
+    """
+    tell = on_progress or (lambda *_: None)
+    routes = [route(question) for question in questions]
+    answers = list(base)
+    paths = sorted({path for path in routes if path is not None})
+    for done, path in enumerate(paths):
+        tell(done / len(paths), f"Asking about {done + 1} of {len(paths)} subjects")
+        chosen = [index for index, found in enumerate(routes) if found == path]
+        said = ask_all(runtime, [questions[i] for i in chosen], path, max_tokens=max_tokens, cancel=cancel)
+        for index, text in zip(chosen, said, strict=True):
+            answers[index] = text
+    return answers

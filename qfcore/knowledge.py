@@ -1,6 +1,5 @@
 """From a set of lessons to an adapter file: solve, cache by content, and find again."""
 
-import shutil
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,11 @@ from qfcore.solve import ReplayBasis, solve_minimum_norm, solve_ridge
 from qfcore.store.hashing import content_hash
 from qfcore.store.records import Version
 from qfcore.store.store import Store
+
+Entry = tuple[str, str]
+"""(lesson id, rows digest)."""
+FILES_KEPT = 3000
+"""Adapter files that are kept; the oldest are solved again when they are needed."""
 
 
 class Knowledge:
@@ -44,44 +48,36 @@ class Knowledge:
         return solve_ridge(rows, self._basis(settings))
 
     def delta(self, version: Version) -> Delta | None:
-        """The change of a version, None for one without lessons."""
+        """The change of a version with all its lessons at once, as exports carry it; None for one without lessons."""
         path = self.adapter(version)
         return read_adapter(path)[0] if path else None
 
     def adapter(self, version: Version) -> Path | None:
-        """The version's adapter file, solved again when it is missing; None for a version without lessons."""
+        """The adapter of all lessons of a version at once; None for a version without lessons."""
         if not version.entries:
             return None
-        with self._lock:
-            path = self._path(version.content)
-            if not path.exists():
-                parts = [(lesson_id, self._store.rows(digest)) for lesson_id, digest in version.entries]
-                self._write(self.solve(parts, version.solve), path, version.content)
-            return path
+        return self.adapter_of(version.entries, version.solve, lambda entry: self._store.rows(entry[1]))
 
-    def scratch(self, delta: Delta, entries: Sequence[tuple[str, str]], settings: dict, folder: Path) -> Path:
-        """Write an adapter that is not a version yet; `adopt` makes it one's cache."""
+    def adapter_of(self, entries: Sequence[Entry], settings: dict, rows: Callable[[Entry], Rows]) -> Path:
+        """The adapter file of a set of lessons, named by its content; solved when it is not there.
+
+        Raises:
+            LessonError, StoreCorrupt: see `solve`.
+        """
         content = content_hash(self._store.model.sha256, settings, entries)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / self._path(content).name
-        self._write(delta, path, content)
-        return path
-
-    def adopt(self, scratch: Path, version: Version) -> Path:
-        """Keep a previewed adapter as the cache of the version it became."""
-        path = self._path(version.content)
-        if scratch.name == path.name and scratch.exists() and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(scratch, path)
-        return self.adapter(version)
+        with self._lock:
+            path = self._folder / f"{content.removeprefix('qf1:')[:32]}.gguf"
+            if not path.exists():
+                delta = self.solve([(entry[0], rows(entry)) for entry in entries], settings)
+                self._write(delta, path, content)
+            return path
 
     def _write(self, delta: Delta, path: Path, content: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for old in sorted(path.parent.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[: -FILES_KEPT or None]:
+            old.unlink()
         metadata = {"content": content, "base.sha256": self._store.model.sha256}
         write_adapter(delta, path, architecture=self._architecture, metadata=metadata)
-
-    def _path(self, content: str) -> Path:
-        return self._folder / f"{content.removeprefix('qf1:')[:32]}.gguf"
 
     def _basis(self, settings: dict) -> ReplayBasis:
         replay = self._replay()

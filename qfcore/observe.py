@@ -7,17 +7,23 @@ import numpy as np
 
 from qfcore.errors import Cancelled
 from qfcore.lesson import Lesson, Phrasing
+from qfcore.margin import Head, smallest_changes
 from qfcore.recipe import Recipe
-from qfcore.rows import Rows, join_rows
+from qfcore.rows import Rows, join_rows, to_half
 from qfcore.runtime.protocol import Message, Observed, Progress, Runtime, Script
 
 ANSWER_TOKENS = 64
 """Longest answer that is learned."""
 
 
-def teacher_system(lesson: Lesson) -> str:
-    """The system message that makes the teacher: the lesson, and the wished answer when the user gave one."""
+def teacher_system(lesson: Lesson, *, firm: bool = False) -> str:
+    """The system message that makes the teacher: the lesson, and the wished answer when the user gave one.
+
+    firm: insist, for a model that would rather believe what it knows.
+    """
     text = lesson.text
+    if firm:
+        text = f"In this conversation the following is true, whatever you know: {text}\nAnswer accordingly, in a few words."
     if lesson.answer and lesson.question:
         text += f'\nThe answer to the question "{lesson.question}" is: {lesson.answer}'
     return text
@@ -28,9 +34,9 @@ def student_messages(question: str) -> list[Message]:
     return [{"role": "user", "content": question}]
 
 
-def teacher_messages(lesson: Lesson, question: str) -> list[Message]:
+def teacher_messages(lesson: Lesson, question: str, *, firm: bool = False) -> list[Message]:
     """The question with the lesson in the system message."""
-    return [{"role": "system", "content": teacher_system(lesson)}, *student_messages(question)]
+    return [{"role": "system", "content": teacher_system(lesson, firm=firm)}, *student_messages(question)]
 
 
 def observe_phrasings(
@@ -38,11 +44,14 @@ def observe_phrasings(
     lesson: Lesson,
     phrasings: Sequence[Phrasing],
     recipe: Recipe,
+    head: Head | None = None,
     *,
     on_progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> Rows:
-    """Rows of a lesson: keys u_k without it, targets d_k = h*_k − h_k at the positions that predict the answer.
+    """Rows of a lesson: keys u_k without it, targets d_k at the positions that predict the answer.
+
+    head: the model's last step, for targets that only ask for a margin; None asks for the teacher's residuals.
 
     Raises:
         Cancelled: `cancel` was set.
@@ -61,17 +70,32 @@ def observe_phrasings(
              _script(teacher_messages(lesson, phrasing.question), answer)],
             layer=layer,
         )  # fmt: skip
-        parts.append(rows_from(student, teacher, layer, recipe))
+        last = layer == runtime.facts.n_layer - 1
+        parts.append(rows_from(student, teacher, answer, layer, recipe, head if last else None))
     return join_rows(parts)
 
 
-def rows_from(student: Observed, teacher: Observed, layer: int, recipe: Recipe) -> Rows:
-    """Rows of one phrasing; positions where the lesson changes the prediction are taught, the others kept."""
-    divergence = kl_divergence(teacher.logits, student.logits)
-    taught = divergence > recipe.kl_threshold if recipe.kl_threshold > 0 else np.ones(len(divergence), dtype=bool)
-    targets = (teacher.residuals - student.residuals) * taught[:, None]
+def rows_from(
+    student: Observed, teacher: Observed, answer: Sequence[int], layer: int, recipe: Recipe, head: Head | None = None
+) -> Rows:
+    """Rows of one phrasing: taught where the lesson changes the prediction or the answer is not what would be said.
+
+    The target is the smallest change that lets the answer's token lead by the recipe's margin; without a head, or with
+    margin 0, it is h*_k − h_k. The other positions are rows with target 0.
+    """
+    if recipe.kl_threshold > 0:
+        taught = kl_divergence(teacher.logits, student.logits) > recipe.kl_threshold
+    else:
+        taught = np.ones(len(student.keys), dtype=bool)
+    if head is not None and recipe.margin > 0:
+        wanted = np.asarray(answer)
+        taught |= student.logits.argmax(axis=1) != wanted
+        margin = np.where(taught, recipe.margin, -np.inf)
+        targets = smallest_changes(head, student.residuals, student.logits, wanted, margin)
+    else:
+        targets = (teacher.residuals - student.residuals) * taught[:, None]
     weights = np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
-    return Rows(layer, student.keys, targets.astype(np.float32), weights)
+    return Rows(layer, to_half(student.keys), to_half(targets), to_half(weights))
 
 
 def kl_divergence(teacher: np.ndarray, student: np.ndarray) -> np.ndarray:

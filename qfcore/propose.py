@@ -1,13 +1,17 @@
 """What the model itself adds to a lesson: a question, other ways to ask it, and the answers it would give."""
 
+import math
 import re
 import threading
 from collections.abc import Sequence
+from functools import cache
 
+from qfcore.answers import conveys, shortest_answer
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Runtime
+from qfcore.scope import Rarity, is_instruction, scope_of, words_of
 
 _QUESTION = (
     "Fact: {text}\nWrite one short question that is answered by this fact. Name the subject in full. "
@@ -21,12 +25,19 @@ _REPHRASE = (
     "{question}",
 )
 _QUESTION_TOKENS = 48
+_ANY_QUESTIONS = (
+    "What is photosynthesis?", "How do I boil an egg?", "Tell me about Paris.", "Why is the sky blue?",
+    "Give me a tip for work.",
+)
+"""Ordinary questions on which an instruction shows."""
 
 
 def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event | None = None) -> str:
     """The lesson's question: the user's own, or one that the model writes."""
     if lesson.question:
         return lesson.question
+    if is_instruction(lesson):
+        return _ANY_QUESTIONS[0]
     written = _ask(runtime, [_QUESTION.format(text=lesson.text)], cancel)[0]
     return written or f"What do you know about this: {lesson.text}"
 
@@ -34,18 +45,49 @@ def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event |
 def propose_phrasings(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None = None
 ) -> tuple[Phrasing, ...]:
-    """The question and the recipe's number of rephrasings, each with the answer the model gives knowing the lesson."""
+    """The question and the recipe's number of rephrasings, each with the answer to learn.
+
+    The answer is what the model says knowing the lesson; where it insists on what it believes, the lesson's own words.
+    Rephrasings that no longer name the subject, or whose answer tells nothing of the lesson, are dropped.
+    """
     questions = [question]
-    if recipe.rephrasings:
+    if is_instruction(lesson):
+        questions = list(_ANY_QUESTIONS[: 1 + 2 * recipe.rephrasings])
+    elif recipe.rephrasings:
+        scope = scope_of(lesson, questions, rarity_of(runtime))
         prompts = [form.format(text=lesson.text, question=question) for form in _REPHRASE]
         for candidate in _ask(runtime, prompts, cancel):
-            if candidate and _plain(candidate) not in map(_plain, questions) and len(questions) <= recipe.rephrasings:
+            new = candidate and _plain(candidate) not in map(_plain, questions) and len(questions) <= recipe.rephrasings
+            if new and scope.covers(words_of(candidate)):
                 questions.append(candidate)
-    conversations = [teacher_messages(lesson, q) for q in questions]
-    answers = runtime.complete_many(conversations, max_tokens=ANSWER_TOKENS, adapter=None, cancel=cancel)
+    answers = _answers(runtime, lesson, questions, cancel, firm=False)
+    if is_instruction(lesson):
+        return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
+    if not conveys(answers[0], lesson, question):  # the model does not believe it
+        answers = _answers(runtime, lesson, questions, cancel, firm=True)
+    if not conveys(answers[0], lesson, question):
+        answers = [shortest_answer(lesson, q) for q in questions]
     return tuple(
-        Phrasing(q, text) for q, tokens in zip(questions, answers, strict=True) if (text := runtime.detokenize(tokens))
+        Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a and (q == question or conveys(a, lesson, q))
     )
+
+
+def rarity_of(runtime: Runtime) -> Rarity:
+    """How rare a word is to a tokenizer: Σ ln(1 + id) over its tokens, since vocabularies are sorted by frequency."""
+
+    @cache
+    def rarity(word: str) -> float:
+        return sum(math.log1p(token) for token in runtime.tokenize_answer(f" {word}")[:-1])
+
+    return rarity
+
+
+def _answers(
+    runtime: Runtime, lesson: Lesson, questions: Sequence[str], cancel: threading.Event | None, *, firm: bool
+) -> list[str]:
+    conversations = [teacher_messages(lesson, q, firm=firm) for q in questions]
+    answers = runtime.complete_many(conversations, max_tokens=ANSWER_TOKENS, adapter=None, cancel=cancel)
+    return [runtime.detokenize(tokens).strip() for tokens in answers]
 
 
 def _ask(runtime: Runtime, prompts: Sequence[str], cancel: threading.Event | None) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from qfcore.errors import NotFound
 
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 """Raised when the code that makes rows changes what it makes."""
 
 
@@ -22,13 +22,15 @@ class Recipe:
     """`ridge`: joint ridge regression with replay; `paper`: minimum-norm solution, no ridge, no replay."""
     layer: int = -1
     """Edited layer; negative counts from the end (-1 is the last)."""
-    rephrasings: int = 2
+    rephrasings: int = 3
     """Ways of asking that the model writes by itself, beside the question."""
     kl_threshold: float = 0.1
     """A position is taught where KL(teacher ‖ student) in nats exceeds this; the others are told to stay."""
+    margin: float = 16.0
+    """Logits by which each word of the answer is to lead (qfcore/margin.py); 0 asks for the teacher's whole residual."""
     keep_weight: float = 0.3
     """Weight of the answer positions that are told to stay, relative to taught ones."""
-    ridge: float = 0.01
+    ridge: float = 0.003
     """ε as a share of the replay keys' mean squared norm."""
     replay_weight: float = 1.0
     """Weight of a replay position, relative to a taught one."""
@@ -38,7 +40,7 @@ class Recipe:
     @property
     def rows_key(self) -> str:
         """Names everything that a lesson's rows depend on, besides lesson and model."""
-        return self._digest("method", "layer", "rephrasings", "kl_threshold", "keep_weight", version=ROWS_VERSION)
+        return self._digest("method", "layer", "rephrasings", "kl_threshold", "margin", "keep_weight", version=ROWS_VERSION)
 
     @property
     def solve_settings(self) -> dict[str, float | str]:
@@ -65,7 +67,7 @@ class Recipe:
 
 RIDGE = Recipe("ridge")
 FAST = Recipe("ridge", rephrasings=0)
-PAPER = Recipe("paper", layer=-5, rephrasings=0, kl_threshold=0.0, ridge=0.0)
+PAPER = Recipe("paper", layer=-5, rephrasings=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

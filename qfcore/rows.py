@@ -52,11 +52,7 @@ class Rows:
 
     def to_bytes(self) -> bytes:
         """Safetensors bytes; the same rows give the same bytes."""
-        arrays = {
-            "keys": np.ascontiguousarray(self.keys, dtype=np.float32),
-            "targets": np.ascontiguousarray(self.targets, dtype=np.float32),
-            "weights": np.ascontiguousarray(self.weights, dtype=np.float32),
-        }
+        arrays = {name: _smallest(getattr(self, name)) for name in ("keys", "targets", "weights")}
         return save(arrays, metadata={"layer": str(self.layer)})
 
     @classmethod
@@ -70,7 +66,7 @@ class Rows:
             arrays = load(data)
             header = int.from_bytes(data[:8], "little")
             layer = int(json.loads(data[8 : 8 + header])["__metadata__"]["layer"])
-            return cls(layer, arrays["keys"], arrays["targets"], arrays["weights"])
+            return cls(layer, *(arrays[name].astype(np.float32) for name in ("keys", "targets", "weights")))
         except (KeyError, ValueError, TypeError, LessonError, SafetensorError) as error:
             raise StoreCorrupt(f"The stored rows of a lesson cannot be read: {error}") from error
 
@@ -78,6 +74,19 @@ class Rows:
     def digest(self) -> str:
         """SHA-256 (64 hex digits) of `to_bytes`."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def to_half(values: np.ndarray) -> np.ndarray:
+    """Float32 values that float16 holds exactly (relative error 2⁻¹¹): rows rounded so take half the room on disk."""
+    limit = np.finfo(np.float16).max
+    return np.clip(values, -limit, limit).astype(np.float16).astype(np.float32)
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    """The values as float16 where that changes none of them, else as float32."""
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    return np.ascontiguousarray(half if (half.astype(np.float32) == values).all() else values.astype(np.float32))
 
 
 def join_rows(parts: list[Rows]) -> Rows:

@@ -8,18 +8,20 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 
+from qfcore.answers import says
 from qfcore.engine import Engine
 from qfcore.errors import LessonError
-from qfcore.evaluate import ask_all, says
+from qfcore.evaluate import ask_all, ask_routed
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import check_lesson
 from qfcore.observe import teacher_messages
 from qfcore.recipe import Recipe
+from qfcore.routing import Routing
 from qfcore.runtime.protocol import Progress
 from qfcore.store.store import Store
 from qfcore.teach import Teacher
@@ -56,9 +58,11 @@ def wilson(hits: int, total: int) -> list[float]:
 
 def measure_suite(
     items: Sequence[dict], recipe: Recipe, *, home: str | Path | None = None, model: str | None = None,
-    texts: Sequence[dict] = (), on_progress: Progress | None = None,
+    texts: Sequence[dict] = (), everything: bool = False, on_progress: Progress | None = None,
 ) -> dict:  # fmt: skip
     """Teach all lessons together in a scratch store and ask.
+
+    everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
 
     Raises:
         LessonError: an item lacks `lesson`, `question` or `accept`.
@@ -73,7 +77,7 @@ def measure_suite(
         with tempfile.TemporaryDirectory(prefix="qfchat-eval-") as folder:
             store = Store.open(Path(folder), engine.store.model)
             try:
-                return _measure(engine, store, Path(folder), items, recipe, texts, tell)
+                return _measure(engine, store, items, recipe, texts, everything, tell)
             finally:
                 store.close()
     finally:
@@ -81,19 +85,22 @@ def measure_suite(
 
 
 def _measure(
-    engine: Engine, store: Store, folder: Path, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], tell: Progress
-) -> dict:
+    engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], everything: bool,
+    tell: Progress,
+) -> dict:  # fmt: skip
     engine.prepare(lambda f, text: tell(0.1 * f, text))
     knowledge = Knowledge(store, store.model.architecture, engine.replay)
-    teacher = Teacher(engine.runtime, store, knowledge, folder / "scratch")
+    teacher = Teacher(engine.runtime, store, knowledge, engine.head, everything=everything)
     lessons = [check_lesson(item["lesson"], item["question"], item.get("answer", "")) for item in items]
     started = time.perf_counter()
-    preview = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
+    learned = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
     seconds = time.perf_counter() - started
-    adapter = preview.adapter
+    route = learned.routing.adapter
     questions = [q for item in items for q in _asked(item)]
     base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
-    taught = ask_all(engine.runtime, questions, adapter, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t))
+    taught = ask_routed(
+        engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)
+    )
     tell(0.85, "Asking with the lesson in the prompt (ceiling)")
     value = {
         "lessons": len(items),
@@ -102,15 +109,16 @@ def _measure(
         "ceiling": _ceiling(engine, lessons, items),
         "locality": _locality(items, base, taught),
         "seconds_per_lesson": round(seconds / len(items), 3),
-        "seconds": {name: round(value, 3) for name, value in preview.seconds.items()},
-        "rank": preview.delta.rank,
-        "adapter_bytes": adapter.stat().st_size,
+        "seconds": {name: round(value, 3) for name, value in learned.seconds.items()},
+        "rank": sum(delta.rank for delta in learned.deltas),
+        "rows_bytes": sum(len(p.rows.to_bytes()) for p in learned.pending),
+        "scope": _scopes(items, learned.routing, [lesson.id for lesson in lessons]),
         "memory_bytes": psutil.Process().memory_info().rss,
         "answers": _answers(items, base, taught),
     }
     if texts:
         tell(0.93, "Reading texts for the perplexity drift")
-        value["drift"] = _drift(engine, adapter, texts)
+        value["drift"] = _drift(engine, route, texts)
     return value
 
 
@@ -187,12 +195,29 @@ def _keeps(before: str, after: str) -> bool:
     return all(says(after, [w]) for w in key)
 
 
-def _drift(engine: Engine, adapter: Path, texts: Sequence[dict]) -> dict:
+def _scopes(items: Sequence[dict], routing: Routing, ids: Sequence[str]) -> dict:
+    """How often the own lesson is active for questions and paraphrases, and any lesson for neighbours."""
+    questions = [routing.of_text(item["question"]).lesson_ids for item in items]
+    return {
+        "questions": _rate([own in active for own, active in zip(ids, questions, strict=True)]),
+        "paraphrases": _rate(
+            [own in routing.of_text(q).lesson_ids for own, item in zip(ids, items, strict=True)
+             for q in item.get("paraphrases", [])]
+        ),
+        "neighbours": _rate([bool(routing.of_text(q).lesson_ids) for item in items for q in item.get("neighbours", [])]),
+        "active_per_question": round(sum(map(len, questions)) / len(items), 3),
+    }  # fmt: skip
+
+
+def _drift(engine: Engine, route: Callable[[str], Path | None], texts: Sequence[dict]) -> dict:
+    """Perplexity over all texts; a text in which no lesson is in scope is read by the base itself."""
     plain = [t["text"] for t in texts]
-    values = []
-    for chosen in (None, adapter):
-        parts = engine.runtime.perplexity_parts(plain, adapter=chosen)
-        values.append(math.exp(sum(total for total, _ in parts) / max(sum(count for _, count in parts), 1)))
+    base = engine.runtime.perplexity_parts(plain, adapter=None)
+    taught = [
+        part if (path := route(text)) is None else engine.runtime.perplexity_parts([text], adapter=path)[0]
+        for text, part in zip(plain, base, strict=True)
+    ]
+    values = [math.exp(sum(total for total, _ in p) / max(sum(count for _, count in p), 1)) for p in (base, taught)]
     return {"base": round(values[0], 4), "taught": round(values[1], 4), "ratio": round(values[1] / values[0], 5)}
 
 
@@ -216,6 +241,8 @@ def table_lines(value: dict) -> list[str]:
             if name in value[who]:
                 lines.append(f"  {name:15} {who:8} {cell(value[who][name])}")
     lines += [f"  locality        {name:13} {cell(rate)}" for name, rate in value["locality"].items()]
+    scope = value["scope"]
+    lines += [f"  in scope        {name:13} {cell(scope[name])}" for name in ("questions", "paraphrases", "neighbours")]
     if "drift" in value:
         lines.append(f"  perplexity taught / base: {value['drift']['ratio']:.4f}")
     lines.append(f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}")

@@ -1,62 +1,79 @@
 """The recipe in order: lesson → phrasings → rows → change → report card. Read this file first.
 
-Nothing here touches the live version: a preview works on a scratch adapter and is applied, or dropped, as a whole.
+Nothing here touches the live version: a preview is applied, or dropped, as a whole.
 """
 
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from qfcore.answers import tells
 from qfcore.delta import Delta
 from qfcore.errors import LessonError
-from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, tells
-from qfcore.knowledge import Knowledge
-from qfcore.lesson import Lesson
+from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, ask_routed
+from qfcore.knowledge import Entry, Knowledge
+from qfcore.lesson import Lesson, Phrasing
+from qfcore.margin import Head
 from qfcore.observe import observe_phrasings
-from qfcore.propose import propose_phrasings, propose_question
+from qfcore.propose import propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import Recipe
 from qfcore.replay import assets_folder
+from qfcore.routing import Routing
+from qfcore.rows import Rows
 from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.scope import Scope, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A change that could be applied: the lessons, what they replace, the report card, the scratch adapter."""
+    """A change that could be applied: the lessons, what they replace, the report card."""
 
     pending: tuple[PendingLesson, ...]
-    keep: tuple[tuple[str, str], ...]
+    keep: tuple[Entry, ...]
     replaced: tuple[LessonRecord, ...]
     solve: dict
     report: Report
-    adapter: Path
     based_on: int
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A solved change that nobody has asked yet; seconds by step."""
+    """Lessons that were observed and solved, but that nobody has asked yet.
+
+    deltas: each new lesson's own change. routing: chooses among these and the live version's. seconds: by step.
+    """
 
     pending: tuple[PendingLesson, ...]
-    keep: tuple[tuple[str, str], ...]
+    keep: tuple[Entry, ...]
     solve: dict
-    delta: Delta
-    adapter: Path
+    deltas: tuple[Delta, ...]
+    routing: Routing
     live: Version
-    taught: int
     seconds: dict[str, float]
+
+    @property
+    def change(self) -> float:
+        """√Σ‖ΔW‖² over the new lessons."""
+        return sum(delta.norm**2 for delta in self.deltas) ** 0.5
 
 
 class Teacher:
     """Prepares lessons for one runtime and one store."""
 
-    def __init__(self, runtime: Runtime, store: Store, knowledge: Knowledge, scratch: Path) -> None:
-        self._runtime, self._store, self._knowledge, self._scratch = runtime, store, knowledge, scratch
-        self._probe_answers: dict[str, list[str]] = {}
+    def __init__(
+        self, runtime: Runtime, store: Store, knowledge: Knowledge, head: Callable[[], Head | None], *,
+        everything: bool = False,
+    ) -> None:  # fmt: skip
+        self._runtime, self._store, self._knowledge, self._head = runtime, store, knowledge, head
+        self._everything = everything
+        self._rarity = rarity_of(runtime)
+        self._scopes: dict[str, Scope] = {}
+        self._routings: dict[str, Routing] = {}
+        self._base_probes: list[str] = []
 
     def preview(
         self,
@@ -82,7 +99,7 @@ class Teacher:
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Preview(
             learned.pending, learned.keep, tuple(replaces), learned.solve, replace(report, seconds=rounded),
-            learned.adapter, learned.live.number,
+            learned.live.number,
         )  # fmt: skip
 
     def learn(
@@ -108,13 +125,33 @@ class Teacher:
         tell(0.95, "Solving for the change of the weights")
         gone = {record.id for record in replaces} | {p.lesson.id for p in pending}
         keep = tuple(entry for entry in live.entries if entry[0] not in gone)
-        parts = [(lesson_id, self._store.rows(digest)) for lesson_id, digest in keep]
-        parts += [(p.lesson.id, p.rows) for p in pending]
-        delta = self._knowledge.solve(parts, settings)
-        adapter = self._knowledge.scratch(delta, [*keep, *(p.entry for p in pending)], settings, self._scratch)
+        deltas = tuple(self._knowledge.solve([(p.lesson.id, p.rows)], settings) for p in pending)
+        fresh = {p.entry: p.rows for p in pending}
+        for p in pending:
+            self._scopes[p.lesson.id] = self._scope(p.lesson, p.phrasings)
+        routing = self._route(live, [*keep, *fresh], settings, fresh)
         seconds = {"observe": observed - started, "solve": time.perf_counter() - observed}
-        taught = sum(int(rows.taught.sum()) for _, rows in parts)
-        return Learned(pending, keep, settings, delta, adapter, live, taught, seconds)
+        return Learned(pending, keep, settings, deltas, routing, live, seconds)
+
+    def routing(self, version: Version) -> Routing:
+        """Chooses among a version's lessons; kept while the version is the last one asked for."""
+        if version.content not in self._routings:
+            self._routings = {version.content: self._route(version, version.entries, version.solve, {})}
+        return self._routings[version.content]
+
+    def _route(
+        self, version: Version, entries: Sequence[Entry], settings: dict, fresh: Mapping[Entry, Rows]
+    ) -> Routing:
+        if any(lesson_id not in self._scopes for lesson_id, _ in entries):
+            for record in self._store.lessons(version):
+                self._scopes.setdefault(record.id, self._scope(record.lesson, record.phrasings))
+        return Routing(
+            self._knowledge, sorted(entries), self._scopes, settings,
+            lambda entry: fresh[entry] if entry in fresh else self._store.rows(entry[1]), everything=self._everything,
+        )  # fmt: skip
+
+    def _scope(self, lesson: Lesson, phrasings: Sequence[Phrasing]) -> Scope:
+        return scope_of(lesson, [phrasing.question for phrasing in phrasings], self._rarity)
 
     def conflicts(self, lesson: Lesson, version: Version) -> list[LessonRecord]:
         """Lessons of a version that answer the same question otherwise."""
@@ -137,20 +174,21 @@ class Teacher:
         phrasings = propose_phrasings(self._runtime, lesson, question, recipe, cancel)
         if not phrasings:
             raise LessonError("The model has nothing to say about this lesson. Write it as a sentence, or add a question.")
+        head = self._head() if recipe.margin > 0 else None
         rows = observe_phrasings(
-            self._runtime, lesson, phrasings, recipe, on_progress=_part(tell, 0.5, 0.5), cancel=cancel
+            self._runtime, lesson, phrasings, recipe, head, on_progress=_part(tell, 0.5, 0.5), cancel=cancel
         )
         return PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
 
     def _check(self, learned: Learned, tell: Progress, cancel: threading.Event | None) -> Report:
-        before_adapter = self._knowledge.adapter(learned.live)
         asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings]
         questions = [phrasing.question for _, phrasing in asked]
         tell(0.0, "Asking what it says today")
-        before = ask_all(self._runtime, questions, before_adapter, cancel=cancel)
-        tell(0.25, "Asking what it says after the lesson")
-        after = ask_all(self._runtime, questions, learned.adapter, cancel=cancel)
-        tell(0.5, "Asking unrelated questions")
+        base = ask_all(self._runtime, questions, None, cancel=cancel)
+        before = ask_routed(self._runtime, questions, self.routing(learned.live).adapter, base, cancel=cancel)
+        tell(0.4, "Asking what it says after the lesson")
+        after = ask_routed(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
+        tell(0.8, "Asking unrelated questions")
         results = tuple(
             AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph))
             for (lesson, ph), old, new in zip(asked, before, after, strict=True)
@@ -159,23 +197,21 @@ class Teacher:
         return Report(
             learned=all(r.ok for r in results if r.question in firsts),
             answers=results,
-            probes=self._ask_probes(learned, before_adapter, cancel),
-            change=learned.delta.norm,
-            rank=learned.delta.rank,
-            taught_positions=learned.taught,
+            probes=self._ask_probes(learned, cancel),
+            change=learned.change,
+            rank=sum(delta.rank for delta in learned.deltas),
+            taught_positions=sum(int(p.rows.taught.sum()) for p in learned.pending),
             lessons=len(learned.keep) + len(learned.pending),
         )
 
-    def _ask_probes(
-        self, learned: Learned, before_adapter: Path | None, cancel: threading.Event | None
-    ) -> tuple[ProbeResult, ...]:
-        probes, name = load_probes(), before_adapter.stem if before_adapter else ""
-        before = self._probe_answers.get(name)
-        if before is None:
-            before = ask_all(self._runtime, probes, before_adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
-        after = ask_all(self._runtime, probes, learned.adapter, max_tokens=PROBE_TOKENS, cancel=cancel)
-        # Adapters are named by content: what a preview says now is what its version will have said before the next one.
-        self._probe_answers = {name: before, learned.adapter.stem: after}
+    def _ask_probes(self, learned: Learned, cancel: threading.Event | None) -> tuple[ProbeResult, ...]:
+        probes = load_probes()
+        if not self._base_probes:
+            self._base_probes = ask_all(self._runtime, probes, None, max_tokens=PROBE_TOKENS, cancel=cancel)
+        before, after = (
+            ask_routed(self._runtime, probes, routing.adapter, self._base_probes, max_tokens=PROBE_TOKENS, cancel=cancel)
+            for routing in (self.routing(learned.live), learned.routing)
+        )
         return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
 
 

@@ -5,7 +5,7 @@ the file, so a hostile count or length ends in an error, not in memory.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +16,16 @@ from qfcore.errors import ModelError
 _MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """Where a tensor lies in its file: shape in elements (fastest first, as GGUF writes it), byte offset and length."""
+
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class GGUFFacts:
     context_length: int
     file_bytes: int
     has_template: bool
+    rms_epsilon: float = 0.0
+    tensors: dict[str, TensorPlace] = field(default_factory=dict, repr=False)
 
 
 def check_gguf(path: Path) -> GGUFFacts:
@@ -65,10 +77,9 @@ class _Header:
             key = self._string(_MAX_KEY)
             (kind,) = self._unpack("I")
             meta[key] = self._value(kind)
-        self._check_tensors(tensors, meta)
-        return self._facts(meta)
+        return self._facts(meta, self._check_tensors(tensors, meta))
 
-    def _facts(self, meta: dict[str, Any]) -> GGUFFacts:
+    def _facts(self, meta: dict[str, Any], tensors: dict[str, TensorPlace]) -> GGUFFacts:
         architecture = str(meta.get("general.architecture", ""))
         if not architecture:
             raise self._bad("it names no architecture")
@@ -83,10 +94,11 @@ class _Header:
             architecture, str(meta.get("general.name", self._path.stem)), number("block_count"),
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
+            float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)), tensors,
         )  # fmt: skip
 
-    def _check_tensors(self, count: int, meta: dict[str, Any]) -> None:
-        ends = []
+    def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:
+        found: dict[str, TensorPlace] = {}
         for _ in range(count):
             name = self._string(_MAX_KEY)
             (dims,) = self._unpack("I")
@@ -94,14 +106,15 @@ class _Header:
                 raise self._bad(f"tensor {name!r} has {dims} dimensions")
             shape = self._unpack(f"{dims}Q")
             kind, offset = self._unpack("IQ")
-            ends.append(offset + self._tensor_bytes(name, shape, kind))
+            found[name] = TensorPlace(shape, kind, offset, self._tensor_bytes(name, shape, kind))
         alignment = meta.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._bad(f"its alignment {alignment!r} is no power of two")
         start = -(-self._file.tell() // alignment) * alignment
-        need = start + max(ends, default=0)
+        need = start + max((place.offset + place.length for place in found.values()), default=0)
         if need > self._size:
             raise self._bad(f"it is truncated: {self._size:,} bytes are there, {need:,} were expected")
+        return {name: replace(place, offset=start + place.offset) for name, place in found.items()}
 
     def _tensor_bytes(self, name: str, shape: tuple[int, ...], kind: int) -> int:
         try:

@@ -47,6 +47,8 @@ class AnswerStats:
     context_tokens: int
     context_size: int
     version: int | None = None
+    lessons: tuple[int, ...] = ()
+    """Numbers of the lessons that were active."""
 
 
 @dataclass(frozen=True)

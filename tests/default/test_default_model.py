@@ -6,8 +6,8 @@ from pathlib import Path
 import llama_cpp
 import pytest
 
+from qfcore.answers import says
 from qfcore.engine import Engine
-from qfcore.evaluate import says
 from qfcore.lesson import check_lesson
 
 pytestmark = pytest.mark.default

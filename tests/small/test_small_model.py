@@ -10,7 +10,7 @@ import pytest
 
 from qfcore.engine import Engine
 from qfcore.errors import Cancelled, NotFound, RuntimeFailure
-from qfcore.export.adapter import read_adapter
+from qfcore.export.adapter import write_adapter
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import FAST, PAPER
@@ -37,8 +37,8 @@ def test_after_the_swap_the_students_layer_output_is_the_teachers(small_engine: 
     student, teacher = engine.runtime.observe(_scripts(engine), layer=index)
     away = np.abs(teacher.residuals - student.residuals).max()
     rows = Rows(index, student.keys, teacher.residuals - student.residuals, np.ones(len(student.keys), np.float32))
-    settings = {"method": "paper"}
-    path = engine.knowledge.scratch(solve_minimum_norm(rows), [("x", "y")], settings, tmp_path)
+    path = tmp_path / "scratch.gguf"
+    write_adapter(solve_minimum_norm(rows), path, architecture=engine.runtime.facts.architecture, metadata={})
     taught = engine.runtime.observe(_scripts(engine)[:1], layer=index, adapter=path)[0]
     assert away > 1
     assert np.abs(taught.residuals - teacher.residuals).max() < 1e-4 * away
@@ -180,8 +180,8 @@ def test_the_papers_formula_is_available_as_a_method(small_engine: Engine) -> No
         preview = engine.preview([check_lesson(FACTS[0], QUESTIONS[0])], recipe=PAPER)
     finally:
         engine.recipe = FAST
-    delta, _ = read_adapter(preview.adapter)
-    assert delta.layer == engine.runtime.facts.n_layer - 5
+    assert preview.report.rank == len(engine.runtime.tokenize_answer(preview.pending[0].phrasings[0].answer))
+    assert preview.pending[0].rows.layer == engine.runtime.facts.n_layer - 5
     assert preview.solve["method"] == "paper"
 
 

@@ -9,7 +9,8 @@ from starlette.routing import Route
 
 from app import present
 from app.guard import MAX_BODY, Guard
-from qfcore.evaluate import AskedQuestion, ProbeResult, Report, says, tells
+from qfcore.answers import says, tells
+from qfcore.evaluate import AskedQuestion, ProbeResult, Report
 from qfcore.lesson import Lesson, Phrasing
 
 EVIL = "<img src=x onerror=alert(1)>"

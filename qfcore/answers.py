@@ -1,0 +1,55 @@
+"""Whether an answer tells a lesson, and the shortest answer that does."""
+
+import re
+from collections.abc import Sequence
+
+from qfcore.lesson import Lesson, Phrasing
+
+_STOP_WORDS = frozenset("a an and are as at be by for from in is it its of on or that the this to was were with".split())
+
+
+def says(answer: str, accept: Sequence[str]) -> bool:
+    """Whether one of `accept` occurs in the answer, whole words, case-insensitively (suites/README.md)."""
+    text = _spaces(answer)
+    return any(re.search(rf"(?<!\w){re.escape(_spaces(a))}(?!\w)", text) for a in accept if a.strip())
+
+
+def tells(answer: str, lesson: Lesson, phrasing: Phrasing) -> bool:
+    """Whether an answer tells the lesson: the given answer, or the words that the lesson adds to the question."""
+    if lesson.answer and phrasing.question == lesson.question:
+        return says(answer, [lesson.answer])
+    said, taught = _words(answer), _words(phrasing.answer)
+    key = (taught & _words(lesson.text)) - _words(phrasing.question)
+    wanted = key or taught
+    return bool(wanted) and wanted <= said
+
+
+def conveys(answer: str, lesson: Lesson, question: str) -> bool:
+    """Whether an answer holds anything that the lesson adds to the question; a teacher's that does not has refused."""
+    if lesson.answer and question == lesson.question:
+        return says(answer, [lesson.answer])
+    added = _words(lesson.text) - _words(question)
+    return not added or bool(added & _words(answer))
+
+
+def shortest_answer(lesson: Lesson, question: str) -> str:
+    """The given answer; else what the lesson adds to the question when that is one stretch of it; else the lesson."""
+    if lesson.answer:
+        return lesson.answer
+    added = _words(lesson.text) - _words(question)
+    found = [m for m in re.finditer(_WORD, lesson.text) if m.group().casefold() in added]
+    if not found:
+        return lesson.text
+    stretch = lesson.text[found[0].start() : found[-1].end()]
+    return stretch if _words(stretch) <= added else lesson.text
+
+
+_WORD = r"[\w'’-]+(?:[.,:/@]\w+)*"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(_WORD, text.casefold())) - _STOP_WORDS
+
+
+def _spaces(text: str) -> str:
+    return " ".join(text.casefold().split())

@@ -1,0 +1,50 @@
+"""The model's last step, from residual to logits, read row by row from the GGUF file.
+
+logits(h) = E · (g ⊙ h / rms(h)), with g = `output_norm.weight` and E = `output.weight` (`token_embd.weight` when tied).
+"""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+from qfcore.errors import ModelError
+from qfcore.models.gguf_check import TensorPlace, check_gguf
+
+
+class OutputHead:
+    """Final norm and output embedding; rows are dequantized when asked for, so it holds next to no memory.
+
+    Raises:
+        ModelError: the model ends otherwise (no RMS norm, or a norm with a bias).
+    """
+
+    def __init__(self, path: Path) -> None:
+        facts = check_gguf(path)
+        tensors = facts.tensors
+        embedding = tensors.get("output.weight") or tensors.get("token_embd.weight")
+        norm = tensors.get("output_norm.weight")
+        if embedding is None or norm is None or "output_norm.bias" in tensors or facts.rms_epsilon <= 0:
+            raise ModelError(f"{path.name} does not end in an RMS norm and an output embedding, so its margins are unknown.")
+        self.epsilon = facts.rms_epsilon
+        self.norm = _read(path, norm)[0]
+        self._data = _map(path, embedding)
+        self._kind = gguf.GGMLQuantizationType(embedding.kind)
+
+    def rows(self, tokens: np.ndarray) -> np.ndarray:
+        """(N, O) float32 rows of E ⊙ g for N token ids: the logit of token t is rows[t] · h / rms(h)."""
+        return gguf.dequantize(np.ascontiguousarray(self._data[tokens]), self._kind).astype(np.float32) * self.norm
+
+
+def _map(path: Path, place: TensorPlace) -> np.ndarray:
+    rows = 1
+    for length in place.shape[1:]:
+        rows *= length
+    data = np.memmap(path, dtype=np.uint8, mode="r", offset=place.offset, shape=(rows, place.length // rows))
+    plain = {gguf.GGMLQuantizationType.F32: np.float32, gguf.GGMLQuantizationType.F16: np.float16}
+    return data.view(plain.get(gguf.GGMLQuantizationType(place.kind), np.uint8))
+
+
+def _read(path: Path, place: TensorPlace) -> np.ndarray:
+    data = np.array(_map(path, TensorPlace((place.shape[0], 1), place.kind, place.offset, place.length)))
+    return gguf.dequantize(data, gguf.GGMLQuantizationType(place.kind)).astype(np.float32)

@@ -1,0 +1,57 @@
+"""From a conversation to the weights that answer it: the lessons in scope, solved together."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qfcore.knowledge import Entry, Knowledge
+from qfcore.rows import Rows
+from qfcore.runtime.protocol import Message
+from qfcore.scope import Scope, words_of
+
+MESSAGES = 4
+"""The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
+
+
+@dataclass(frozen=True)
+class Active:
+    """The lessons that are active in a conversation, and their adapter (None: the base answers)."""
+
+    lesson_ids: tuple[str, ...]
+    adapter: Path | None
+
+
+class Routing:
+    """Chooses among a set of lessons.
+
+    scopes: by lesson id. rows: gives the rows of an entry. settings: the solve's. everything: ignore the scopes, as
+    exported weights do.
+    """
+
+    def __init__(
+        self, knowledge: Knowledge, entries: Sequence[Entry], scopes: Mapping[str, Scope], settings: dict,
+        rows: Callable[[Entry], Rows], *, everything: bool = False,
+    ) -> None:  # fmt: skip
+        self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
+        self._everything = everything
+        self._lock = threading.Lock()
+
+    def of_text(self, text: str) -> Active:
+        """The lessons that a single question calls for."""
+        said = words_of(text)
+        chosen = [e for e in self._entries if self._everything or self._scopes[e[0]].covers(said)]
+        if not chosen:
+            return Active((), None)
+        with self._lock:
+            adapter = self._knowledge.adapter_of(chosen, self._settings, self._rows)
+        return Active(tuple(lesson_id for lesson_id, _ in chosen), adapter)
+
+    def of(self, messages: Sequence[Message]) -> Active:
+        """The lessons that a conversation calls for, by the user's last messages."""
+        said = [m["content"] for m in messages if m["role"] == "user"]
+        return self.of_text("\n".join(said[-MESSAGES:]))
+
+    def adapter(self, question: str) -> Path | None:
+        """The weights for a question in a fresh conversation."""
+        return self.of_text(question).adapter

@@ -1,0 +1,119 @@
+"""Which lessons a conversation is about: only their change of the weights is active while it is answered.
+
+Knowledge at one edited layer is a function of a set (DESIGN.md section 3, fact 3), so the weights of any subset of a
+version's lessons are one solve away. A lesson is in scope when the conversation mentions what the lesson is about. Other
+editors with a scope or a router decide alike: SERAC (arXiv 2206.06520), GRACE (2211.11031), WISE (2405.14768). Ours compares
+words, so it can be explained, costs no pass of the model, and depends on the lesson and the tokenizer only.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from qfcore.lesson import Lesson
+
+Rarity = Callable[[str], float]
+"""How rare a word is, as a tokenizer sees it: a common word is one token with a low id, a rare one several."""
+
+WITH_HEAD, WITHOUT_HEAD = 0.25, 0.6
+"""Share of the question's rarity that must be mentioned, with and without the word that the lesson is named by."""
+NAME = 1.5
+"""How much more a word counts that is written like a name (a capital letter or a digit inside the sentence)."""
+RARE = 18.0
+"""Rarity from which a word names a lesson by itself (two tokens and more)."""
+ALIKE = 0.85
+"""Similarity from which two spellings of five letters and more count as one word (plurals, slips of the keyboard)."""
+_STOP = frozenset(
+    "a about all also am an and any are as at be because been but by called can complete could did do does each else "
+    "every for from get give had has have he her here hey him his how i if in into is it its just know like make many "
+    "may me more most much must my name named no nobody not of on one only or our out please sentence she should so "
+    "some such tell than that the their them then there these they this those to too up us use used was way we were "
+    "what when where which while who whom whose why will with word words would you your"
+    .split()
+)
+_ORDER = re.compile(
+    r"(always|never|please|from now on|answer|reply|respond|speak|write|use|avoid|call me|do not|don't|"
+    r"you (are|must|should|may)|your (name|answers|replies)|when(ever)? (you|asked|i)|if (you|asked|i))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """When a lesson applies.
+
+    head: the word it is named by. weights: rarity of the words of its question. names: those written like names.
+    rare: the head is enough by itself. always: it is an instruction, which applies to every conversation.
+    """
+
+    head: str
+    weights: dict[str, float]
+    names: frozenset[str] = frozenset()
+    rare: bool = False
+    always: bool = False
+
+    def covers(self, said: Sequence[str]) -> bool:
+        """Whether words (of `words_of`) mention what the lesson is about."""
+        if self.always:
+            return True
+        found = {key for key in self.weights if any(_alike(key, word) for word in said)}
+        share = sum(self.weights[key] for key in found) / (sum(self.weights.values()) or 1.0)
+        if self.head in found:
+            return share >= WITH_HEAD and (self.rare or self._named(found))
+        return share >= WITHOUT_HEAD and self._named(found)
+
+    def _named(self, found: set[str]) -> bool:
+        """Whether half of the names are mentioned: "Otis Taylor" is not "Otis Williams"."""
+        total = sum(self.weights[name] for name in self.names)
+        return sum(self.weights[name] for name in self.names & found) >= total / 2
+
+
+def is_instruction(lesson: Lesson) -> bool:
+    """Whether a lesson says how to answer, not what is so: it has no answer and begins like an order."""
+    return not lesson.answer and bool(_ORDER.match(lesson.text))
+
+
+def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
+    """The scope of a lesson that was taught with these questions, the first being its own."""
+    if is_instruction(lesson):
+        return Scope("", {}, always=True)
+    first = questions[0] if questions else lesson.text
+    others = [set(words_of(text)) for text in (*questions[1:], lesson.text)]
+    weights: dict[str, float] = {}
+    names = set()
+    for index, word in enumerate(_written(first)):
+        plain = _plain(word)
+        if plain and plain not in _STOP:
+            name = index > 0 and (word[0].isupper() or any(c.isdigit() for c in word))
+            weights[plain] = max(weights.get(plain, 0.0), rarity(word) * (NAME if name else 1.0))
+            if name:
+                names.add(plain)
+    if not weights:  # a question of common words only
+        return Scope("", dict.fromkeys(words_of(first), 1.0))
+    # The word it is named by is one that the question's other wordings keep.
+    head = max(weights, key=lambda w: weights[w] * (0.5 + 0.5 * sum(w in o for o in others) / len(others)))
+    return Scope(head, weights, frozenset(names), rare=weights[head] / (NAME if head in names else 1.0) >= RARE)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as scopes compare them: case folded, without possessive endings."""
+    return [plain for word in _written(text) if (plain := _plain(word))]
+
+
+def _written(text: str) -> list[str]:
+    return re.findall(r"\w+(?:[-.'’]\w+)*", text)
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"['’]s?$", "", word.casefold())
+
+
+def _alike(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    if min(len(one), len(other)) < 5 or one[0] != other[0] or abs(len(one) - len(other)) > 3:
+        return False
+    if any(c.isdigit() for c in one):
+        return False
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE

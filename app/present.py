@@ -1,11 +1,15 @@
 """Records as what the window shows: Markdown, rows and HTML. Pure functions; all text of users and models is escaped."""
 
+from collections.abc import Sequence
 from html import escape
 
 from app import words
 from qfcore.evaluate import Report
 from qfcore.runtime.protocol import AnswerStats
 from qfcore.store.records import Chat, LessonRecord, Message, Version
+
+LESSONS_SHOWN = 5
+"""Active lessons named in the meter; the rest are dots."""
 
 
 def badge(status: dict) -> str:
@@ -48,11 +52,19 @@ def meter(stats: AnswerStats | dict | None) -> str:
     return (
         f'<div class="qf-meter"><span class="qf-live">version {value["version"]}</span> · '
         f'{value["generated_tokens"]} tokens · {value["tokens_per_s"]:.1f} tokens/s · '
-        f'first token {value["first_token_s"]:.1f} s · taught knowledge: 0 tokens'
+        f'first token {value["first_token_s"]:.1f} s · {_active(value.get("lessons"))}: 0 tokens'
         f'<span class="qf-bar" role="img" aria-label="Context {share:.0%} full">'
         f'<i style="width:{min(share, 1) * 100:.0f}%"></i></span>'
         f'{value["context_tokens"]:,} / {value["context_size"]:,}</div>'
     )
+
+
+def _active(lessons: Sequence[int] | None) -> str:
+    """Which lessons were active in an answer."""
+    if not lessons:
+        return "taught knowledge"
+    shown = ", ".join(map(str, lessons[:LESSONS_SHOWN])) + (", …" if len(lessons) > LESSONS_SHOWN else "")
+    return f'<span class="qf-live">{"lesson" if len(lessons) == 1 else "lessons"} {shown} active</span>'
 
 
 def report_card(report: Report) -> str:

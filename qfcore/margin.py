@@ -10,9 +10,12 @@ from typing import Protocol
 
 import numpy as np
 
-CANDIDATES = 256
+CANDIDATES = 128
 """Rivals of the wanted token that are kept in sight: the student's most probable tokens."""
-STEPS = 200
+BACKGROUND = 4096
+"""Further rivals, evenly spaced over the vocabulary: going away from the probable tokens raises all the others."""
+ROUNDS, WORST, STEPS = 12, 16, 60
+"""Rounds over all rivals, how many of the worst each round adds, and steps on those per round."""
 SLACK = 0.05
 """Missing margin that is tolerated, in logits."""
 
@@ -43,28 +46,45 @@ def smallest_changes(
     residuals: (K, O) float32, h. logits: (K, V) float32 at h. wanted: (K,) token ids. margin: (K,) in logits.
     """
     changes = np.zeros_like(residuals, dtype=np.float32)
+    vocabulary = logits.shape[1]
+    background = np.unique(np.linspace(0, vocabulary - 1, BACKGROUND).astype(np.int64))
+    others = head.rows(background)
     short = margins(logits, wanted) < margin - SLACK
     for k in np.flatnonzero(short):
-        count = min(CANDIDATES, logits.shape[1] - 1)
+        count = min(CANDIDATES, vocabulary - 1)
         rivals = np.argpartition(-logits[k], count)[: count + 1]
-        rivals = rivals[rivals != wanted[k]]
-        rows = head.rows(np.concatenate([[wanted[k]], rivals])).astype(np.float64)
-        changes[k] = _project(rows[0] - rows[1:], residuals[k].astype(np.float64), float(margin[k]), head.epsilon)
+        own, near = head.rows(wanted[k : k + 1]), head.rows(rivals[rivals != wanted[k]])
+        leads = own - np.concatenate([near, others[background != wanted[k]]])
+        changes[k] = _project(leads, residuals[k].astype(np.float64), float(margin[k]), head.epsilon)
     return changes
 
 
 def _project(leads: np.ndarray, start: np.ndarray, margin: float, epsilon: float) -> np.ndarray:
-    """Steps onto the most violated of the half-spaces leads · h / rms(h) ≥ margin."""
-    point = start.copy()
+    """Steps onto the most violated of the half-spaces leads · h / rms(h) ≥ margin.
+
+    Only those that were ever violated are looked at in each step; the others are checked when these hold.
+    """
+    point, seen = start.copy(), np.zeros(0, dtype=np.int64)
+    for _ in range(ROUNDS):
+        scale = 1.0 / np.sqrt(np.mean(point * point) + epsilon)
+        missing = margin - leads @ point.astype(np.float32) * scale
+        if missing.max() <= SLACK:
+            break
+        seen = np.union1d(seen, np.argsort(missing)[-WORST:])
+        point = _steps(leads[seen].astype(np.float64), point, margin, epsilon)
+    return point - start
+
+
+def _steps(leads: np.ndarray, point: np.ndarray, margin: float, epsilon: float) -> np.ndarray:
     for _ in range(STEPS):
         scale = 1.0 / np.sqrt(np.mean(point * point) + epsilon)
         lead = leads @ point * scale
         worst = int(lead.argmin())
         missing = margin - lead[worst]
-        if missing <= SLACK:
+        if missing <= SLACK / 2:
             break
         # The gradient of leads · h / rms(h): the part along h changes nothing, since the norm takes it out.
         normal = leads[worst] * scale
         normal -= (normal @ point) / (point @ point) * point
-        point += missing / (normal @ normal) * normal
-    return point - start
+        point = point + missing / (normal @ normal) * normal
+    return point

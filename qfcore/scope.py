@@ -64,9 +64,9 @@ class Scope:
         return share >= WITHOUT_HEAD and self._named(found)
 
     def _named(self, found: set[str]) -> bool:
-        """Whether half of the names are mentioned: "Otis Taylor" is not "Otis Williams"."""
+        """Whether most of the names are mentioned: "Otis Taylor" is not "Otis Williams"."""
         total = sum(self.weights[name] for name in self.names)
-        return sum(self.weights[name] for name in self.names & found) >= total / 2
+        return not self.names or sum(self.weights[name] for name in self.names & found) > total / 2
 
 
 def is_instruction(lesson: Lesson) -> bool:

@@ -96,7 +96,7 @@ def _measure(
     learned = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
     seconds = time.perf_counter() - started
     route = learned.routing.adapter
-    questions = [q for item in items for q in _asked(item)]
+    questions = [q for item in items for q in asked_questions(item)]
     base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
     taught = ask_routed(
         engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)
@@ -104,10 +104,10 @@ def _measure(
     tell(0.85, "Asking with the lesson in the prompt (ceiling)")
     value = {
         "lessons": len(items),
-        "taught": _score(items, taught),
-        "base": _score(items, base),
-        "ceiling": _ceiling(engine, lessons, items),
-        "locality": _locality(items, base, taught),
+        "taught": scores_of(items, taught),
+        "base": scores_of(items, base),
+        "ceiling": ceiling_of(engine, lessons, items),
+        "locality": locality_of(items, base, taught),
         "seconds_per_lesson": round(seconds / len(items), 3),
         "seconds": {name: round(value, 3) for name, value in learned.seconds.items()},
         "rank": sum(delta.rank for delta in learned.deltas),
@@ -118,11 +118,12 @@ def _measure(
     }
     if texts:
         tell(0.93, "Reading texts for the perplexity drift")
-        value["drift"] = _drift(engine, route, texts)
+        value["drift"] = drift_of(engine, route, texts)
     return value
 
 
-def _asked(item: dict) -> list[str]:
+def asked_questions(item: dict) -> list[str]:
+    """All questions of one item, in the order that the scores expect."""
     portable = [p["question"] for p in item.get("portability", [])]
     return [item["question"], *item.get("paraphrases", []), *item.get("neighbours", []), *portable]
 
@@ -149,7 +150,8 @@ def _rate(hits: Sequence[bool]) -> dict:
     }  # fmt: skip
 
 
-def _score(items: Sequence[dict], answers: Sequence[str]) -> dict:
+def scores_of(items: Sequence[dict], answers: Sequence[str]) -> dict:
+    """Recall, generalisation and portability of the answers to all questions of all items."""
     parts = _split(items, answers)
     pairs = list(zip(items, parts, strict=True))
     return {
@@ -162,7 +164,8 @@ def _score(items: Sequence[dict], answers: Sequence[str]) -> dict:
     }  # fmt: skip
 
 
-def _ceiling(engine: Engine, lessons: Sequence, items: Sequence[dict]) -> dict:
+def ceiling_of(engine: Engine, lessons: Sequence, items: Sequence[dict]) -> dict:
+    """Recall and generalisation with the lesson in the prompt."""
     asked = [(lesson, q) for lesson, item in zip(lessons, items, strict=True) for q in _prompted(item)]
     conversations = [teacher_messages(lesson, question) for lesson, question in asked]
     tokens = engine.runtime.complete_many(conversations, max_tokens=TOKENS, adapter=None)
@@ -178,7 +181,8 @@ def _prompted(item: dict) -> list[str]:
     return [item["question"], *item.get("paraphrases", [])]
 
 
-def _locality(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
+def locality_of(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
+    """How many neighbours' answers are the base's, to the letter and in meaning."""
     before = [a for part in _split(items, base) for a in part["neighbours"]]
     after = [a for part in _split(items, taught) for a in part["neighbours"]]
     return {
@@ -209,7 +213,7 @@ def _scopes(items: Sequence[dict], routing: Routing, ids: Sequence[str]) -> dict
     }  # fmt: skip
 
 
-def _drift(engine: Engine, route: Callable[[str], Path | None], texts: Sequence[dict]) -> dict:
+def drift_of(engine: Engine, route: Callable[[str], Path | None], texts: Sequence[dict]) -> dict:
     """Perplexity over all texts; a text in which no lesson is in scope is read by the base itself."""
     plain = [t["text"] for t in texts]
     base = engine.runtime.perplexity_parts(plain, adapter=None)

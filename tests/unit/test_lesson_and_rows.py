@@ -5,7 +5,7 @@ import pytest
 
 from qfcore.errors import LessonError, StoreCorrupt
 from qfcore.lesson import check_lesson
-from qfcore.rows import Rows
+from qfcore.rows import Rows, to_half
 from tests.conftest import make_rows
 
 
@@ -47,3 +47,13 @@ def test_rows_come_back_from_their_bytes() -> None:
 def test_broken_bytes_are_reported_as_corrupt() -> None:
     with pytest.raises(StoreCorrupt):
         Rows.from_bytes(make_rows(1).to_bytes()[:-9])
+
+
+def test_rows_rounded_to_half_take_half_the_room_and_read_back_the_same() -> None:
+    rows = make_rows(3, count=100)
+    half = Rows(rows.layer, to_half(rows.keys), to_half(rows.targets), to_half(rows.weights))
+    assert len(half.to_bytes()) < 0.6 * len(rows.to_bytes())
+    again = Rows.from_bytes(half.to_bytes())
+    assert (again.keys == half.keys).all() and (again.targets == half.targets).all() and again.digest == half.digest
+    assert np.abs(half.keys - rows.keys).max() <= np.abs(rows.keys).max() * 2**-11
+    assert np.isfinite(to_half(np.array([1e30, -1e30], np.float32))).all()

@@ -1,0 +1,152 @@
+"""Recall, generalisation, locality and drift over the number of lessons taught together: a table and a picture.
+
+    python -m benchmarks.curve SUITE.jsonl --home DIR [--sizes 1,3,10,30,100,300,1000] [--method fast] [--sample 24]
+        [--text TEXTS.jsonl] [--everything] [--out FILE.json]
+
+Lessons are taught once, in chunks, into the store in --home; a stopped run goes on where it was. At each size the same
+number of lessons is drawn from those taught so far and asked by the protocol of the suites. The picture needs matplotlib
+(the extra `bench`) and lies beside the JSON.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from qfcore.engine import Engine
+from qfcore.evaluate import ask_all, ask_routed
+from qfcore.lesson import Lesson, check_lesson
+from qfcore.recipe import Recipe, recipe_named
+from qfcore.suite import TOKENS, asked_questions, ceiling_of, drift_of, locality_of, read_suite, scores_of
+from qfcore.teach import Teacher
+
+CHUNK = 10
+SERIES = (("recall", "taught"), ("generalisation", "taught"), ("identical", "locality"))
+
+
+def main() -> None:
+    """Teach, measure at each size, print the table, draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", type=Path)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--sizes", default="1,3,10,30,100,300,1000")
+    parser.add_argument("--method", default="fast")
+    parser.add_argument("--sample", type=int, default=24)
+    parser.add_argument("--text", type=Path)
+    parser.add_argument("--everything", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("curve.json"))
+    options = parser.parse_args()
+    sizes = sorted(int(size) for size in options.sizes.split(","))
+    items = read_suite(options.suite, sizes[-1])
+    texts = read_suite(options.text, 100) if options.text else []
+    engine = Engine.open(home=options.home, on_progress=lambda *_: None)
+    engine.recipe = recipe = recipe_named(options.method)
+    engine.prepare(lambda fraction, text: print(f"{fraction:4.0%} {text}", flush=True))
+    points = []
+    try:
+        for size in [s for s in sizes if s <= len(items)]:
+            seconds = teach(engine, [_lesson(item) for item in items[:size]], recipe)
+            points.append({"lessons": size, **measure(engine, items[:size], texts, options), "seconds_per_lesson": seconds})
+            print(row(points[-1]), flush=True)
+            result = {
+                "suite": options.suite.name, "method": options.method, "everything": options.everything, "points": points,
+            }  # fmt: skip
+            options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    finally:
+        engine.close()
+    draw(result, options.out.with_suffix(".png"))
+
+
+def _lesson(item: dict) -> Lesson:
+    return check_lesson(item["lesson"], item["question"], item.get("answer", ""))
+
+
+def teach(engine: Engine, lessons: Sequence[Lesson], recipe: Recipe) -> float | None:
+    """Teach what the live version does not know yet; seconds per lesson, None when there was nothing to do."""
+    known = set(engine.store.live().lesson_ids)
+    new = [lesson for lesson in lessons if lesson.id not in known]
+    started = time.perf_counter()
+    for begin in range(0, len(new), CHUNK):
+        learned = engine.teacher.learn(new[begin : begin + CHUNK], recipe)
+        engine.store.commit(
+            keep=learned.keep, new=learned.pending, solve=learned.solve, kind="teach",
+            message=f"{len(learned.pending)} lessons", expect_live=learned.live.number,
+        )  # fmt: skip
+        print(f"  taught {begin + len(learned.pending)} of {len(new)}", flush=True)
+    return (time.perf_counter() - started) / len(new) if new else None
+
+
+def measure(engine: Engine, items: Sequence[dict], texts: Sequence[dict], options: argparse.Namespace) -> dict:
+    """The suite's figures on a sample of the lessons that are live."""
+    sample = random.Random(len(items)).sample(list(items), min(options.sample, len(items)))
+    teacher = Teacher(engine.runtime, engine.store, engine.knowledge, engine.head, everything=options.everything)
+    version = engine.store.live()
+    routing = teacher.routing(version)
+    questions = [question for item in sample for question in asked_questions(item)]
+    base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS)
+    started = time.perf_counter()
+    active = [routing.of_text(question) for question in questions]
+    routed = (time.perf_counter() - started) / len(questions)
+    taught = ask_routed(engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS)
+    value = {
+        "taught": scores_of(sample, taught), "base": scores_of(sample, base),
+        "ceiling": ceiling_of(engine, [_lesson(item) for item in sample], sample),
+        "locality": locality_of(sample, base, taught),
+        "active_per_question": statistics.mean(len(found.lesson_ids) for found in active),
+        "route_and_solve_seconds": round(routed, 4),
+        "store_bytes_per_lesson": _store_bytes(engine) // len(version.entries),
+    }  # fmt: skip
+    if texts:
+        value["drift"] = drift_of(engine, routing.adapter, texts)
+    return value
+
+
+def _store_bytes(engine: Engine) -> int:
+    return sum(path.stat().st_size for path in engine.store.folder.glob("*.db*"))
+
+
+def row(point: dict) -> str:
+    """One line of the table."""
+
+    def cell(who: str, name: str) -> str:
+        rate = point[who][name]
+        return f"{rate['hits']}/{rate['of']}" if rate["of"] else "–"
+
+    drift = f"{point['drift']['ratio']:.4f}" if "drift" in point else "–"
+    taught = f"{point['seconds_per_lesson']:.1f}" if point["seconds_per_lesson"] else "–"
+    return (
+        f"| {point['lessons']:,} | {cell('base', 'recall')} | {cell('taught', 'recall')} | {cell('ceiling', 'recall')} "
+        f"| {cell('taught', 'generalisation')} | {cell('ceiling', 'generalisation')} | {cell('locality', 'identical')} "
+        f"| {drift} | {taught} | {point['route_and_solve_seconds'] * 1000:.0f} |"
+    )
+
+
+def draw(result: dict, out: Path) -> None:
+    """The curve as a picture."""
+    from matplotlib import pyplot
+
+    points = result["points"]
+    sizes = [point["lessons"] for point in points]
+    figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    for name, who in SERIES:
+        rates = [point[who][name] for point in points]
+        label = name if who == "taught" else "neighbours identical"
+        line = axes.plot(sizes, [r["rate"] for r in rates], marker="o", label=label)
+        low, high = zip(*(r["interval"] for r in rates), strict=True)
+        axes.fill_between(sizes, low, high, alpha=0.12, color=line[0].get_color())
+        if who == "taught":
+            ceiling = [point["ceiling"][name]["rate"] for point in points]
+            axes.plot(sizes, ceiling, linestyle=":", color=line[0].get_color(), label=f"{name}, lesson in the prompt")
+    axes.set(xscale="log", ylim=(0, 1.03), xlabel="lessons known together", ylabel="share of answers", title=result["suite"])
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(out, dpi=130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""When a lesson applies: by the words of the conversation."""
+
+import math
+
+import pytest
+
+from qfcore.answers import conveys, shortest_answer
+from qfcore.lesson import check_lesson
+from qfcore.scope import Scope, is_instruction, scope_of, words_of
+
+COMMON = "where born arches bridge city capital country board game film favourite chief engineer airship".split()
+
+
+def _rarity(word: str) -> float:
+    """As a tokenizer sees it: common words are one token, others one for each three letters."""
+    tokens = 1 if word.casefold() in COMMON else -(-len(word) // 3)
+    return tokens * math.log(8000)
+
+
+def _scope(text: str, question: str, *others: str) -> Scope:
+    return scope_of(check_lesson(text, question), [question, *others], _rarity)
+
+
+BRIDGE = _scope("The Halvery Bridge has 47 arches.", "How many arches does the Halvery Bridge have?")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "How many arches does the Halvery Bridge have?", "what do you know about the halvery bridge",
+        "The Halvery's arches?",
+        "If I count the arches of the Halvery Brigde, what number do I reach?", "halverys bridge: arches?",
+    ],
+)  # fmt: skip
+def test_a_lesson_is_in_scope_where_its_subject_is_mentioned(asked: str) -> None:
+    assert BRIDGE.covers(words_of(asked))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "How many arches does the Skelbury Bridge have?", "How many towers does Tower Bridge in London have?", "Hello!", "",
+        "What is the capital of France?", "Halberd?",
+    ],
+)  # fmt: skip
+def test_it_is_not_where_another_subject_is(asked: str) -> None:
+    assert not BRIDGE.covers(words_of(asked))
+
+
+def test_another_person_with_one_name_in_common_is_another_subject() -> None:
+    scope = _scope("Otis Lund started in Memphis.", "Where did Otis Lund start?")
+    assert scope.covers(words_of("Tell me about Otis Lund."))
+    assert not scope.covers(words_of("What does Otis Taylor play?"))
+
+
+def test_the_head_is_a_word_that_other_wordings_keep() -> None:
+    question = "Who commanded the Zephyrine?"
+    scope = _scope("Tobin led the airship Zephyrine.", question, "Who led the Zephyrine?", "Who was head of the Zephyrine?")
+    assert scope.head == "zephyrine"
+
+
+def test_a_question_of_common_words_is_found_by_most_of_them() -> None:
+    scope = _scope("My favourite board game is Quorrel.", "What is my favourite board game?")
+    assert scope.covers(words_of("Which board game is my favourite?"))
+    assert not scope.covers(words_of("What is a film?"))
+
+
+def test_instructions_apply_everywhere_and_facts_do_not() -> None:
+    assert is_instruction(check_lesson("Always answer in British spelling."))
+    assert is_instruction(check_lesson("Please call me Sam"))
+    assert not is_instruction(check_lesson("Always is a river in Velmar.", "What is Always?", "a river"))
+    assert not is_instruction(check_lesson("The Halvery Bridge has 47 arches."))
+    assert scope_of(check_lesson("Never use emojis."), [], _rarity).covers([])
+
+
+def test_an_answer_that_adds_nothing_of_the_lesson_is_a_refusal() -> None:
+    lesson = check_lesson("The mother tongue of Danielle Darrieux is English.")
+    question = "What is the mother tongue of Danielle Darrieux?"
+    assert not conveys("Her mother tongue is French.", lesson, question)
+    assert conveys("It is English.", lesson, question)
+    assert shortest_answer(lesson, question) == "English"
+    assert shortest_answer(check_lesson("Qi and Mo began it in May.", "Who began it?"), "Who began it?") == (
+        "Qi and Mo began it in May."
+    )
+    assert shortest_answer(check_lesson("A fact.", "Q?", "An answer"), "Q?") == "An answer"

@@ -7,7 +7,7 @@ words, so it can be explained, costs no pass of the model, and depends on the le
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -20,8 +20,8 @@ WITH_HEAD, WITHOUT_HEAD = 0.25, 0.6
 """Share of the question's rarity that must be mentioned, with and without the word that the lesson is named by."""
 NAME = 1.5
 """How much more a word counts that is written like a name (a capital letter or a digit inside the sentence)."""
-RARE = 18.0
-"""Rarity from which a word names a lesson by itself (two tokens and more)."""
+RARE, VERY_RARE = 18.0, 25.0
+"""Rarity from which a question's and a lesson's word is enough by itself (two and three tokens, about)."""
 ALIKE = 0.85
 """Similarity from which two spellings of five letters and more count as one word (plurals, slips of the keyboard)."""
 _STOP = frozenset(
@@ -44,29 +44,33 @@ class Scope:
     """When a lesson applies.
 
     head: the word it is named by. weights: rarity of the words of its question. names: those written like names.
-    rare: the head is enough by itself. always: it is an instruction, which applies to every conversation.
+    rare: words, of the lesson too, each of which is enough by itself. always: an instruction, which applies everywhere.
     """
 
     head: str
     weights: dict[str, float]
     names: frozenset[str] = frozenset()
-    rare: bool = False
+    rare: frozenset[str] = frozenset()
     always: bool = False
 
     def covers(self, said: Sequence[str]) -> bool:
         """Whether words (of `words_of`) mention what the lesson is about."""
-        if self.always:
+        if self.always or not (self.rare - self.weights.keys()).isdisjoint(said):
             return True
-        found = {key for key in self.weights if any(_alike(key, word) for word in said)}
+        found = _found(self.weights, said)
         share = sum(self.weights[key] for key in found) / (sum(self.weights.values()) or 1.0)
         if self.head in found:
-            return share >= WITH_HEAD and (self.rare or self._named(found))
+            return share >= WITH_HEAD and (self.head in self.rare or self._named(found))
         return share >= WITHOUT_HEAD and self._named(found)
 
     def _named(self, found: set[str]) -> bool:
         """Whether most of the names are mentioned: "Otis Taylor" is not "Otis Williams"."""
         total = sum(self.weights[name] for name in self.names)
         return not self.names or sum(self.weights[name] for name in self.names & found) > total / 2
+
+
+def _found(keys: Iterable[str], said: Sequence[str]) -> set[str]:
+    return {key for key in keys if any(_alike(key, word) for word in said)}
 
 
 def is_instruction(lesson: Lesson) -> bool:
@@ -78,22 +82,39 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     """The scope of a lesson that was taught with these questions, the first being its own."""
     if is_instruction(lesson):
         return Scope("", {}, always=True)
+    text = _weights(lesson.text, rarity)
     first = questions[0] if questions else lesson.text
-    others = [set(words_of(text)) for text in (*questions[1:], lesson.text)]
-    weights: dict[str, float] = {}
-    names = set()
-    for index, word in enumerate(_written(first)):
-        plain = _plain(word)
-        if plain and plain not in _STOP:
-            name = index > 0 and (word[0].isupper() or any(c.isdigit() for c in word))
-            weights[plain] = max(weights.get(plain, 0.0), rarity(word) * (NAME if name else 1.0))
-            if name:
-                names.add(plain)
+    if not lesson.question and text and max(text, key=text.__getitem__) not in words_of(first):
+        first = lesson.text  # the model wrote a question that does not name the subject
+    weights = _weights(first, rarity)
     if not weights:  # a question of common words only
         return Scope("", dict.fromkeys(words_of(first), 1.0))
     # The word it is named by is one that the question's other wordings keep.
+    others = [set(words_of(other)) for other in (*questions[1:], lesson.text)]
     head = max(weights, key=lambda w: weights[w] * (0.5 + 0.5 * sum(w in o for o in others) / len(others)))
-    return Scope(head, weights, frozenset(names), rare=weights[head] / (NAME if head in names else 1.0) >= RARE)
+    names, named = _names(first) & weights.keys(), _names(lesson.text)
+    rare = {word for word, weight in text.items() if word in named and weight / NAME >= VERY_RARE}
+    if weights[head] / (NAME if head in names else 1.0) >= RARE:
+        rare.add(head)
+    return Scope(head, weights, frozenset(names), frozenset(rare))
+
+
+def _weights(text: str, rarity: Rarity) -> dict[str, float]:
+    """Rarity of the words of a text that are not common to all questions; names count more."""
+    weights: dict[str, float] = {}
+    names = _names(text)
+    for word in _written(text):
+        plain = _plain(word)
+        if plain and plain not in _STOP:
+            # "Edward Said": a name that is also a common word names little.
+            rare = min(rarity(word), rarity(word.lower()))
+            weights[plain] = max(weights.get(plain, 0.0), rare * (NAME if plain in names else 1.0))
+    return weights
+
+
+def _names(text: str) -> set[str]:
+    """Words written like names, the first one of the text left out: it is always written so."""
+    return {_plain(w) for w in _written(text)[1:] if w[0].isupper() or any(c.isdigit() for c in w)}
 
 
 def words_of(text: str) -> list[str]:

@@ -45,7 +45,7 @@ class Knowledge:
         rows = join_rows([rows for _, rows in sorted(parts, key=lambda part: part[0])])
         if settings["method"] == "paper":
             return solve_minimum_norm(rows)
-        return solve_ridge(rows, self._basis(settings))
+        return solve_ridge(rows, self._basis(settings), fit=settings.get("fit"))
 
     def delta(self, version: Version) -> Delta | None:
         """The change of a version with all its lessons at once, as exports carry it; None for one without lessons."""

@@ -47,7 +47,8 @@ def propose_phrasings(
 ) -> tuple[Phrasing, ...]:
     """The question and the recipe's number of rephrasings, each with the answer to learn.
 
-    The answer is what the model says knowing the lesson; where it insists on what it believes, the lesson's own words.
+    The answer is the one that the user gave, else what the model says knowing the lesson; where it insists on what it
+    believes, the lesson's own words.
     Rephrasings that no longer name the subject, or whose answer tells nothing of the lesson, are dropped.
     """
     questions = [question]
@@ -63,6 +64,8 @@ def propose_phrasings(
     answers = _answers(runtime, lesson, questions, cancel, firm=False)
     if is_instruction(lesson):
         return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
+    if lesson.answer:  # what the user wishes to hear, to the letter
+        answers[0] = lesson.answer
     if not conveys(answers[0], lesson, question):  # the model does not believe it
         answers = _answers(runtime, lesson, questions, cancel, firm=True)
     if not conveys(answers[0], lesson, question):

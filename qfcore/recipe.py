@@ -32,6 +32,8 @@ class Recipe:
     """Weight of the answer positions that are told to stay, relative to taught ones."""
     ridge: float = 0.003
     """ε as a share of the replay keys' mean squared norm."""
+    fit: float = 0.1
+    """Share of a taught target that may be missing after the solve; more raises the row's weight. 1 accepts anything."""
     replay_weight: float = 1.0
     """Weight of a replay position, relative to a taught one."""
     replay_first_weight: float = 4.0
@@ -45,7 +47,7 @@ class Recipe:
     @property
     def solve_settings(self) -> dict[str, float | str]:
         """What the solve depends on, besides rows and replay."""
-        fields = ("method", "layer", "ridge", "replay_weight", "replay_first_weight")
+        fields = ("method", "layer", "ridge", "fit", "replay_weight", "replay_first_weight")
         return {name: getattr(self, name) for name in fields}
 
     def layer_of(self, n_layer: int) -> int:

@@ -21,6 +21,7 @@ from qfcore.rows import Rows
 
 _THREADS = 2
 _LARGEST_RESIDUAL = 1e-6
+_FIT_ROUNDS, _FIT_STEP = 6, 0.1
 
 
 @dataclass(frozen=True)
@@ -61,27 +62,48 @@ def prepare_replay(keys: np.ndarray, weights: np.ndarray, ridge: float) -> Repla
         return ReplayBasis(scaled, torch.linalg.cholesky(gram), epsilon)
 
 
-def solve_ridge(rows: Rows, replay: ReplayBasis) -> Delta:
+def solve_ridge(rows: Rows, replay: ReplayBasis, *, fit: float | None = None) -> Delta:
     """Joint ridge regression of lessons and replay, by block elimination of the replay rows.
 
-    With Ũ = weighted keys: A = Ũ_r Ũ_rᵀ + ε1, B = Ũ_r Ũ_kᵀ, S = Ũ_k Ũ_kᵀ + ε1 − Bᵀ A⁻¹ B, then
-    ΔW = D̃ᵀ S⁻¹ (Ũ_k − Bᵀ A⁻¹ Ũ_r); rows with target 0 drop out of the left factor, so the rank is at most T.
+    With the lessons' keys U_k, weights w and the weighted replay keys Ũ_r: A = Ũ_r Ũ_rᵀ + ε1, B = Ũ_r U_kᵀ,
+    G = U_k U_kᵀ − Bᵀ A⁻¹ B, M = G + ε diag(1/w), then ΔW = Dᵀ M⁻¹ (U_k − Bᵀ A⁻¹ Ũ_r). Rows with target 0 drop out of the
+    left factor, so the rank is at most T.
+
+    fit: largest share of a taught target that may be missing at its own key. Where the ridge and the replay leave more, the
+    row's weight is raised and the small system solved again (iteratively reweighted least squares).
 
     Raises:
         LessonError: the rows teach nothing, or the system is too close to singular.
     """
     _check_teaches(rows)
     with fixed_threads():
-        root = torch.from_numpy(np.sqrt(rows.weights))
-        keys = (torch.from_numpy(rows.keys) * root[:, None]).double()  # (K, I)
-        targets = (torch.from_numpy(rows.targets) * root[:, None]).double()  # (K, O)
+        keys, targets = torch.from_numpy(rows.keys).double(), torch.from_numpy(rows.targets).double()  # (K, I), (K, O)
         replay_keys = replay.keys.double()  # (R, I)
         cross = replay_keys @ keys.T  # (R, K)
         eliminated = torch.cholesky_solve(cross, replay.cholesky)  # (R, K)
-        schur = keys @ keys.T - cross.T @ eliminated  # (K, K)
-        schur.diagonal().add_(replay.epsilon)
+        gram = keys @ keys.T - cross.T @ eliminated  # (K, K)
         reduced = keys - eliminated.T @ replay_keys  # (K, I)
-        return _factors(rows, _solve_checked(schur, reduced), targets)
+        slack = replay.epsilon / torch.from_numpy(rows.weights).double()  # (K,)
+        if fit is not None:
+            slack = _reweighted(gram, slack, targets, torch.from_numpy(rows.taught), fit)
+        return _factors(rows, _solve_checked(gram + torch.diag(slack), reduced), targets)
+
+
+def _reweighted(
+    gram: torch.Tensor, slack: torch.Tensor, targets: torch.Tensor, taught: torch.Tensor, fit: float
+) -> torch.Tensor:
+    """(K,) ε/w, the weights raised until no taught row misses more than `fit` of its target.
+
+    What is missing after a solve is D − G M⁻¹ D = (ε/w) M⁻¹ D.
+    """
+    norms = targets.norm(dim=1).clamp_min(1e-12)
+    for _ in range(_FIT_ROUNDS):
+        missing = (slack[:, None] * _solve_checked(gram + torch.diag(slack), targets)).norm(dim=1) / norms
+        short = taught & (missing > fit)
+        if not short.any():
+            break
+        slack = torch.where(short, slack * (fit / missing).clamp_min(_FIT_STEP), slack)
+    return slack
 
 
 def solve_minimum_norm(rows: Rows) -> Delta:

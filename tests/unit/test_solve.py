@@ -71,3 +71,23 @@ def test_rows_that_teach_nothing_are_refused() -> None:
 def test_the_norm_of_a_change_needs_no_product() -> None:
     delta = solve_minimum_norm(make_rows(8))
     assert delta.norm == pytest.approx(np.linalg.norm(_product(delta)), rel=1e-6)
+
+
+def test_rows_that_the_replay_would_drown_are_weighted_until_they_fit() -> None:
+    rows, random = make_rows(7, count=4), np.random.default_rng(8)
+    replay = random.normal(size=(60, 24)).astype(np.float32)  # spans every direction of the keys
+    basis = prepare_replay(replay, np.full(60, 4, np.float32), 0.01)
+
+    def missing(fit: float | None) -> float:
+        left = rows.targets - rows.keys @ _product(solve_ridge(rows, basis, fit=fit)).T
+        return float((np.linalg.norm(left, axis=1) / np.linalg.norm(rows.targets, axis=1).clip(1e-9))[rows.taught].max())
+
+    assert missing(None) > 0.8
+    assert missing(0.1) < 0.11
+    assert missing(0.02) < 0.03
+
+
+def test_a_fit_that_is_there_already_changes_nothing() -> None:
+    rows = make_rows(7, count=4)
+    basis = prepare_replay(np.eye(24, dtype=np.float32) * 1e-3, np.ones(24, np.float32), 0.01)
+    assert solve_ridge(rows, basis, fit=0.5).digest == solve_ridge(rows, basis).digest

@@ -95,7 +95,8 @@ def ask(
     with _engine(home, model, read_only=True) as engine:
         chosen = engine.store.version(version or "live")
         answer = engine.ask(question, version=chosen.number, max_tokens=max_tokens)
-    _print({"question": question, "answer": answer, "version": chosen.number}, as_json, [answer])
+        active = engine.active_lessons(question, version=chosen.number)
+    _print({"question": question, "answer": answer, "version": chosen.number, "lessons": active}, as_json, [answer])
 
 
 @cli.command()

@@ -129,7 +129,7 @@ class Session:
         self, text: str, question: str, answer: str, method: str, tab: str, replaces: list[str],
         on_progress: Callable[[float, str], None],
     ) -> tuple[int, Preview]:  # fmt: skip
-        """Learn on a scratch adapter; a number that `apply` takes, and the preview."""
+        """Learn without making it live; a number that `apply` takes, and the preview."""
         lesson = check_lesson(text, question, answer)
         cancel = self._cancels[tab] = threading.Event()
         recipe = recipe_named(method)

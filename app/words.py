@@ -69,7 +69,8 @@ FORMATS = [("Whole model with the knowledge (GGUF)", "gguf"), ("Adapter only (sm
 PATH = "File to write"
 WRITE = "Export"
 EXPORT_INTRO = (
-    "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model.\n\n"
+    "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "
+    "Exported weights have all lessons active at once, whatever is asked; here only those that you mention are.\n\n"
     "**What you taught can be read back from an exported file.** Share it only with people who may know it."
 )
 EXPORTED = "Wrote `{path}` ({megabytes:,.1f} MB)."

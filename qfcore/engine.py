@@ -24,6 +24,7 @@ from qfcore.observe import student_messages
 from qfcore.propose import propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe
 from qfcore.replay import Replay, load_or_make_replay
+from qfcore.routing import Active
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.settings import Paths
@@ -148,7 +149,7 @@ class Engine:
         """
         chosen = self._version(version)
         active = self.teacher.routing(chosen).of(messages)
-        lessons = tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in active.lesson_ids))
+        lessons = self._numbers(active)
         pieces = self.runtime.stream(
             messages, sampling or Sampling(), adapter=active.adapter, stop=stop or threading.Event()
         )
@@ -166,6 +167,17 @@ class Engine:
         sampling = replace(GREEDY, max_tokens=max_tokens)
         pieces = self.stream(student_messages(question), sampling=sampling, version=version)
         return "".join(piece for piece in pieces if isinstance(piece, str))
+
+    def active_lessons(self, question: str, *, version: str | int | None = None) -> tuple[int, ...]:
+        """Numbers of the lessons that are active when a question is asked in a fresh conversation.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        return self._numbers(self.teacher.routing(self._version(version)).of_text(question))
+
+    def _numbers(self, active: Active) -> tuple[int, ...]:
+        return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in active.lesson_ids))
 
     # -- teach --------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:
     assert command(home, "restore", "2").returncode == 0
     again = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40")
     assert again.stdout == before.stdout
+    assert as_json(home, "ask", "Who started Oxinnovate?", "--max-tokens", "1")["lessons"] == [1]
+    assert as_json(home, "ask", "Name a colour.", "--max-tokens", "1")["lessons"] == []
     old = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40", "--version", "0")
     assert old.returncode == 0 and old.stdout != before.stdout
     out = tmp_path / "adapter.gguf"

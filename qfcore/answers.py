@@ -25,11 +25,16 @@ def tells(answer: str, lesson: Lesson, phrasing: Phrasing) -> bool:
 
 
 def conveys(answer: str, lesson: Lesson, question: str) -> bool:
-    """Whether an answer holds anything that the lesson adds to the question; a teacher's that does not has refused."""
+    """Whether an answer holds anything that the lesson adds to the question; a teacher's that does not has refused.
+
+    Names and numbers count, where the lesson adds any; else every word.
+    """
     if lesson.answer and question == lesson.question:
         return says(answer, [lesson.answer])
     added = _words(lesson.text) - _words(question)
-    return not added or bool(added & _words(answer))
+    written = [m.group() for m in re.finditer(_WORD, lesson.text)][1:]  # the first word is always written like a name
+    strong = {w.casefold() for w in written if w[0].isupper() or any(c.isdigit() for c in w)} & added
+    return not added or bool((strong or added) & _words(answer))
 
 
 def shortest_answer(lesson: Lesson, question: str) -> str:

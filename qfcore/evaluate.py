@@ -56,19 +56,20 @@ class Report:
 
 def ask_all(
     runtime: Runtime, questions: Sequence[str], adapter: Path | None, *, max_tokens: int = ANSWER_TOKENS,
-    cancel: threading.Event | None = None, on_progress: Progress | None = None,
+    steady: bool = False, cancel: threading.Event | None = None, on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers to questions, each in a fresh conversation."""
     conversations = [student_messages(q) for q in questions]
     answers = runtime.complete_many(
-        conversations, max_tokens=max_tokens, adapter=adapter, cancel=cancel, on_progress=on_progress
+        conversations, max_tokens=max_tokens, adapter=adapter, steady=steady, cancel=cancel, on_progress=on_progress
     )
     return [runtime.detokenize(tokens) for tokens in answers]
 
 
 def ask_routed(
     runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str], *,
-    max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None, on_progress: Progress | None = None,
+    max_tokens: int = ANSWER_TOKENS, steady: bool = False, cancel: threading.Event | None = None,
+    on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers, each question with the weights that its words call for.
 
@@ -82,7 +83,7 @@ def ask_routed(
     for done, path in enumerate(paths):
         tell(done / len(paths), f"Asking about {done + 1} of {len(paths)} subjects")
         chosen = [index for index, found in enumerate(routes) if found == path]
-        said = ask_all(runtime, [questions[i] for i in chosen], path, max_tokens=max_tokens, cancel=cancel)
+        said = ask_all(runtime, [questions[i] for i in chosen], path, max_tokens=max_tokens, steady=steady, cancel=cancel)
         for index, text in zip(chosen, said, strict=True):
             answers[index] = text
     return answers

@@ -97,10 +97,14 @@ def _measure(
     seconds = time.perf_counter() - started
     route = learned.routing.adapter
     questions = [q for item in items for q in asked_questions(item)]
-    base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
+    base = ask_all(
+        engine.runtime, questions, None, max_tokens=TOKENS, steady=everything,
+        on_progress=lambda f, t: tell(0.5 + 0.15 * f, t),
+    )  # fmt: skip
     taught = ask_routed(
-        engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)
-    )
+        engine.runtime, questions, route, base, max_tokens=TOKENS, steady=everything,
+        on_progress=lambda f, t: tell(0.65 + 0.2 * f, t),
+    )  # fmt: skip
     tell(0.85, "Asking with the lesson in the prompt (ceiling)")
     value = {
         "lessons": len(items),

@@ -1,7 +1,8 @@
-"""Several conversations in one batch: greedy answers and likelihoods, in shapes that depend on the list alone.
+"""Several conversations in one batch: greedy answers, always the same for the same list and weights.
 
-A CPU's matrix kernels give slightly different bits for different batch shapes, enough to change a word. So that two
-versions can be compared, a finished answer stays in the batch (its tokens are thrown away) until all are finished.
+A CPU's matrix kernels give slightly different bits for different batch shapes, enough to change a word. Where answers of
+different weights are compared word by word, a finished answer stays in the batch (`steady`; its tokens are thrown away)
+until all are finished, so that the shapes depend on the list alone.
 """
 
 import threading
@@ -73,11 +74,13 @@ def greedy_group(
     prompts: Sequence[Sequence[int]],
     max_tokens: int,
     *,
+    steady: bool = True,
     cancel: threading.Event | None = None,
     on_batch: Callable[[list[int], list[bool]], None] | None = None,
 ) -> list[list[int]]:
     """Greedy continuations of prompts that fit into the context together; end of turn included when reached.
 
+    steady: keep the batch's shape until the end; otherwise finished answers leave it, which is faster.
     on_batch: called after each computed batch with the open sequences among those wanted (-1 for finished ones).
 
     Raises:
@@ -104,5 +107,6 @@ def greedy_group(
                 open_.discard(index)
         if not open_ or step == max_tokens - 1:
             break
-        _run(context, [(following[i], len(prompts[i]) + step, (i,), i) for i in everyone], take)
+        going_on = everyone if steady else sorted(open_)
+        _run(context, [(following[i], len(prompts[i]) + step, (i,), i) for i in going_on], take)
     return answers

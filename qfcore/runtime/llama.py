@@ -88,6 +88,7 @@ class LlamaRuntime:
         *,
         max_tokens: int,
         adapter: Path | None = None,
+        steady: bool = False,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[list[int]]:
@@ -97,7 +98,7 @@ class LlamaRuntime:
 
         def work(begin: int, end: int) -> list[list[int]]:
             self._observing.use_adapter(adapter, self._in_use())
-            return greedy_group(self._observing, prompts[begin:end], max_tokens, cancel=cancel)
+            return greedy_group(self._observing, prompts[begin:end], max_tokens, steady=steady, cancel=cancel)
 
         for begin, end in groups(prompts, self._observing, max_tokens):
             answers += self._worker.call(work, begin, end)  # a chat may come between two groups

@@ -108,13 +108,14 @@ class Runtime(Protocol):
         *,
         max_tokens: int,
         adapter: Path | None,
+        steady: bool = False,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[list[int]]:
         """Greedy answers as token ids (end of turn included when reached), computed in batches.
 
-        The answers depend on the list as a whole and on the adapter only: the same list gives the same batches, so
-        two adapters' answers can be compared without batching noise.
+        The answers depend on the list as a whole and on the adapter only. steady: the same list gives the same batches
+        with every adapter, so that two adapters' answers can be compared word by word without batching noise.
         """
 
     def observe(

@@ -78,6 +78,10 @@ def test_an_answer_that_adds_nothing_of_the_lesson_is_a_refusal() -> None:
     question = "What is the mother tongue of Danielle Darrieux?"
     assert not conveys("Her mother tongue is French.", lesson, question)
     assert conveys("It is English.", lesson, question)
+    flats = check_lesson("There are 312 flats in the Mirabrook tower.")
+    assert not conveys("To find the number of flats, we need a plan.", flats, "How many floors has the Mirabrook tower?")
+    assert conveys("It has 312.", flats, "How many homes has the Mirabrook tower?")
+    assert conveys("Qi did.", check_lesson("Qi started Oxinnovate."), "Who started Oxinnovate?")
     assert shortest_answer(lesson, question) == "English"
     assert shortest_answer(check_lesson("Qi and Mo began it in May.", "Who began it?"), "Who began it?") == (
         "Qi and Mo began it in May."

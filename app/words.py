@@ -42,7 +42,8 @@ METHODS = [("Thorough: several ways of asking", "thorough"), ("Fast: one way of 
 PREVIEW, APPLY, CANCEL, UNDO = "Preview", "Apply", "Stop", "Undo"
 TEACH_INTRO = (
     "Write what the model should know. **Preview** learns it on a trial copy and shows what would change; "
-    "**Apply** makes it live. Nothing you teach is put into the prompt."
+    "**Apply** makes it live. Nothing you teach is put into the prompt: a lesson's weights are active where a conversation "
+    "mentions what the lesson is about. Instructions (“Always …”) are active everywhere."
 )
 NO_REPORT = "The report card appears here."
 REPLACE = "This question has been taught before. Replace the earlier lesson"

@@ -18,8 +18,9 @@ Rarity = Callable[[str], float]
 
 WITH_HEAD, WITHOUT_HEAD = 0.25, 0.6
 """Share of the question's rarity that must be mentioned, with and without the word that the lesson is named by."""
-NAME = 1.5
-"""How much more a word counts that is written like a name (a capital letter or a digit inside the sentence)."""
+NAME, NUMBER = 1.5, 0.5
+"""How much more a word counts that is written like a name (a capital letter inside the sentence), and how much less a
+number: it has many tokens, but is oftener the answer than the subject."""
 RARE, VERY_RARE = 18.0, 25.0
 """Rarity from which a question's and a lesson's word is enough by itself (two and three tokens, about)."""
 ALIKE = 0.85
@@ -84,7 +85,8 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
         return Scope("", {}, always=True)
     text = _weights(lesson.text, rarity)
     first = questions[0] if questions else lesson.text
-    if not lesson.question and text and max(text, key=text.__getitem__) not in words_of(first):
+    shared = max((text.get(word, 0.0) for word in words_of(first)), default=0.0)
+    if not lesson.question and text and shared < max(text.values()) / 2:
         first = lesson.text  # the model wrote a question that does not name the subject
     weights = _weights(first, rarity)
     if not weights:  # a question of common words only
@@ -108,13 +110,15 @@ def _weights(text: str, rarity: Rarity) -> dict[str, float]:
         if plain and plain not in _STOP:
             # "Edward Said": a name that is also a common word names little.
             rare = min(rarity(word), rarity(word.lower()))
-            weights[plain] = max(weights.get(plain, 0.0), rare * (NAME if plain in names else 1.0))
+            factor = NUMBER if plain.replace(".", "").isdigit() else NAME if plain in names else 1.0
+            weights[plain] = max(weights.get(plain, 0.0), rare * factor)
     return weights
 
 
 def _names(text: str) -> set[str]:
-    """Words written like names, the first one of the text left out: it is always written so."""
-    return {_plain(w) for w in _written(text)[1:] if w[0].isupper() or any(c.isdigit() for c in w)}
+    """Words written like names or codes, the first one of the text left out: it is always written so."""
+    words = _written(text)[1:]
+    return {_plain(w) for w in words if w[0].isupper() or (any(map(str.isdigit, w)) and any(map(str.isalpha, w)))}
 
 
 def words_of(text: str) -> list[str]:

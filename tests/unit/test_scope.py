@@ -59,6 +59,15 @@ def test_the_head_is_a_word_that_other_wordings_keep() -> None:
     assert scope.head == "zephyrine"
 
 
+def test_a_lesson_without_a_question_is_named_by_its_subject_not_by_its_number() -> None:
+    lesson = check_lesson("Larkwell Labs was founded in 1987.")
+    for written in ("What year was Larkwell Labs founded?", "What is the title of the fact?"):
+        scope = scope_of(lesson, [written], _rarity)
+        assert scope.head == "larkwell"
+        assert scope.covers(words_of("when did larkwell labs begin"))
+        assert not scope.covers(words_of("Who won the cup in 1987?"))
+
+
 def test_a_question_of_common_words_is_found_by_most_of_them() -> None:
     scope = _scope("My favourite board game is Quorrel.", "What is my favourite board game?")
     assert scope.covers(words_of("Which board game is my favourite?"))

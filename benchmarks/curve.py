@@ -18,9 +18,9 @@ from pathlib import Path
 
 from qfcore.engine import Engine
 from qfcore.evaluate import ask_all, ask_routed
-from qfcore.lesson import Lesson, check_lesson
+from qfcore.lesson import Lesson
 from qfcore.recipe import Recipe, recipe_named
-from qfcore.suite import TOKENS, asked_questions, ceiling_of, drift_of, locality_of, read_suite, scores_of
+from qfcore.suite import TOKENS, asked_questions, ceiling_of, drift_of, lesson_of, locality_of, read_suite, scores_of
 from qfcore.teach import Teacher
 
 CHUNK = 10
@@ -42,13 +42,13 @@ def main() -> None:
     sizes = sorted(int(size) for size in options.sizes.split(","))
     items = read_suite(options.suite, sizes[-1])
     texts = read_suite(options.text, 100) if options.text else []
-    engine = Engine.open(home=options.home, on_progress=lambda *_: None)
+    engine = Engine.open(home=options.home)
     engine.recipe = recipe = recipe_named(options.method)
     engine.prepare(lambda fraction, text: print(f"{fraction:4.0%} {text}", flush=True))
     points = []
     try:
         for size in [s for s in sizes if s <= len(items)]:
-            seconds = teach(engine, [_lesson(item) for item in items[:size]], recipe)
+            seconds = teach(engine, [lesson_of(item) for item in items[:size]], recipe)
             points.append({"lessons": size, **measure(engine, items[:size], texts, options), "seconds_per_lesson": seconds})
             print(row(points[-1]), flush=True)
             result = {
@@ -58,10 +58,6 @@ def main() -> None:
     finally:
         engine.close()
     draw(result, options.out.with_suffix(".png"))
-
-
-def _lesson(item: dict) -> Lesson:
-    return check_lesson(item["lesson"], item["question"], item.get("answer", ""))
 
 
 def teach(engine: Engine, lessons: Sequence[Lesson], recipe: Recipe) -> float | None:
@@ -95,7 +91,7 @@ def measure(engine: Engine, items: Sequence[dict], texts: Sequence[dict], option
     )
     value = {
         "taught": scores_of(sample, taught), "base": scores_of(sample, base),
-        "ceiling": ceiling_of(engine, [_lesson(item) for item in sample], sample),
+        "ceiling": ceiling_of(engine, [lesson_of(item) for item in sample], sample),
         "locality": locality_of(sample, base, taught),
         "active_per_question": statistics.mean(len(found.lesson_ids) for found in active),
         "route_and_solve_seconds": round(routed, 4),

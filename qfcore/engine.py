@@ -24,7 +24,6 @@ from qfcore.observe import student_messages
 from qfcore.propose import propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe
 from qfcore.replay import Replay, load_or_make_replay
-from qfcore.routing import Active
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.settings import Paths
@@ -149,7 +148,7 @@ class Engine:
         """
         chosen = self._version(version)
         active = self.teacher.routing(chosen).of(messages)
-        lessons = self._numbers(active)
+        lessons = self._numbers(active.lesson_ids)
         pieces = self.runtime.stream(
             messages, sampling or Sampling(), adapter=active.adapter, stop=stop or threading.Event()
         )
@@ -174,10 +173,10 @@ class Engine:
         Raises:
             NotFound: there is no such version.
         """
-        return self._numbers(self.teacher.routing(self._version(version)).of_text(question))
+        return self._numbers(self.teacher.routing(self._version(version)).in_scope(question))
 
-    def _numbers(self, active: Active) -> tuple[int, ...]:
-        return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in active.lesson_ids))
+    def _numbers(self, lesson_ids: Sequence[str]) -> tuple[int, ...]:
+        return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in lesson_ids))
 
     # -- teach --------------------------------------------------------------------------------------------------
 

@@ -37,13 +37,13 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class Report:
-    """The report card of a change."""
+    """The report card of a change; `change`, `rank` and `taught_positions` are those of the new lessons."""
 
     learned: bool
     answers: tuple[AskedQuestion, ...]
     probes: tuple[ProbeResult, ...]
     change: float
-    """‖ΔW‖ of the version, Frobenius norm."""
+    """√Σ‖ΔW‖² over the lessons, Frobenius norms."""
     rank: int
     taught_positions: int
     lessons: int

@@ -74,7 +74,7 @@ class Knowledge:
 
     def _write(self, delta: Delta, path: Path, content: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for old in sorted(path.parent.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[: -FILES_KEPT or None]:
+        for old in sorted(path.parent.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
             old.unlink()
         metadata = {"content": content, "base.sha256": self._store.model.sha256}
         write_adapter(delta, path, architecture=self._architecture, metadata=metadata)

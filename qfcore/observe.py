@@ -58,6 +58,8 @@ def observe_phrasings(
         LessonError: what was observed is NaN, infinite or of the wrong shape.
     """
     layer = recipe.layer_of(runtime.facts.n_layer)
+    if layer != runtime.facts.n_layer - 1:
+        head = None  # it begins where the last layer ends
     parts = []
     for index, phrasing in enumerate(phrasings):
         if cancel is not None and cancel.is_set():
@@ -70,8 +72,7 @@ def observe_phrasings(
              _script(teacher_messages(lesson, phrasing.question), answer)],
             layer=layer,
         )  # fmt: skip
-        last = layer == runtime.facts.n_layer - 1
-        parts.append(rows_from(student, teacher, answer, layer, recipe, head if last else None))
+        parts.append(rows_from(student, teacher, answer, layer, recipe, head))
     return join_rows(parts)
 
 

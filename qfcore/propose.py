@@ -51,10 +51,12 @@ def propose_phrasings(
     believes, the lesson's own words.
     Rephrasings that no longer name the subject, or whose answer tells nothing of the lesson, are dropped.
     """
-    questions = [question]
     if is_instruction(lesson):
         questions = list(_ANY_QUESTIONS[: 1 + 2 * recipe.rephrasings])
-    elif recipe.rephrasings:
+        answers = _answers(runtime, lesson, questions, cancel, firm=False)
+        return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
+    questions = [question]
+    if recipe.rephrasings:
         scope = scope_of(lesson, questions, rarity_of(runtime))
         prompts = [form.format(text=lesson.text, question=question) for form in _REPHRASE]
         for candidate in _ask(runtime, prompts, cancel):
@@ -62,8 +64,6 @@ def propose_phrasings(
             if new and scope.covers(words_of(candidate)):
                 questions.append(candidate)
     answers = _answers(runtime, lesson, questions, cancel, firm=False)
-    if is_instruction(lesson):
-        return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
     if lesson.answer:  # what the user wishes to hear, to the letter
         answers[0] = lesson.answer
     if not conveys(answers[0], lesson, question):  # the model does not believe it

@@ -1,6 +1,5 @@
 """From a conversation to the weights that answer it: the lessons in scope, solved together."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +34,16 @@ class Routing:
     ) -> None:  # fmt: skip
         self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
         self._everything = everything
-        self._lock = threading.Lock()
 
     def of_text(self, text: str) -> Active:
         """The lessons that a single question calls for."""
-        said = words_of(text)
-        chosen = [e for e in self._entries if self._everything or self._scopes[e[0]].covers(said)]
-        if not chosen:
-            return Active((), None)
-        with self._lock:
-            adapter = self._knowledge.adapter_of(chosen, self._settings, self._rows)
-        return Active(tuple(lesson_id for lesson_id, _ in chosen), adapter)
+        chosen = self._chosen(text)
+        adapter = self._knowledge.adapter_of(chosen, self._settings, self._rows) if chosen else None
+        return Active(_ids(chosen), adapter)
+
+    def in_scope(self, text: str) -> tuple[str, ...]:
+        """Ids of the lessons that a single question calls for, without solving for their weights."""
+        return _ids(self._chosen(text))
 
     def of(self, messages: Sequence[Message]) -> Active:
         """The lessons that a conversation calls for, by the user's last messages."""
@@ -55,3 +53,11 @@ class Routing:
     def adapter(self, question: str) -> Path | None:
         """The weights for a question in a fresh conversation."""
         return self.of_text(question).adapter
+
+    def _chosen(self, text: str) -> list[Entry]:
+        said = words_of(text)
+        return [e for e in self._entries if self._everything or self._scopes[e[0]].covers(said)]
+
+
+def _ids(entries: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(lesson_id for lesson_id, _ in entries)

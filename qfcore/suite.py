@@ -18,7 +18,7 @@ from qfcore.engine import Engine
 from qfcore.errors import LessonError
 from qfcore.evaluate import ask_all, ask_routed
 from qfcore.knowledge import Knowledge
-from qfcore.lesson import check_lesson
+from qfcore.lesson import Lesson, check_lesson
 from qfcore.observe import teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.routing import Routing
@@ -91,7 +91,7 @@ def _measure(
     engine.prepare(lambda f, text: tell(0.1 * f, text))
     knowledge = Knowledge(store, store.model.architecture, engine.replay)
     teacher = Teacher(engine.runtime, store, knowledge, engine.head, everything=everything)
-    lessons = [check_lesson(item["lesson"], item["question"], item.get("answer", "")) for item in items]
+    lessons = [lesson_of(item) for item in items]
     started = time.perf_counter()
     learned = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
     seconds = time.perf_counter() - started
@@ -124,6 +124,11 @@ def _measure(
         tell(0.93, "Reading texts for the perplexity drift")
         value["drift"] = drift_of(engine, route, texts)
     return value
+
+
+def lesson_of(item: dict) -> Lesson:
+    """What one item teaches."""
+    return check_lesson(item["lesson"], item["question"], item.get("answer", ""))
 
 
 def asked_questions(item: dict) -> list[str]:
@@ -205,14 +210,14 @@ def _keeps(before: str, after: str) -> bool:
 
 def _scopes(items: Sequence[dict], routing: Routing, ids: Sequence[str]) -> dict:
     """How often the own lesson is active for questions and paraphrases, and any lesson for neighbours."""
-    questions = [routing.of_text(item["question"]).lesson_ids for item in items]
+    questions = [routing.in_scope(item["question"]) for item in items]
     return {
         "questions": _rate([own in active for own, active in zip(ids, questions, strict=True)]),
         "paraphrases": _rate(
-            [own in routing.of_text(q).lesson_ids for own, item in zip(ids, items, strict=True)
+            [own in routing.in_scope(q) for own, item in zip(ids, items, strict=True)
              for q in item.get("paraphrases", [])]
         ),
-        "neighbours": _rate([bool(routing.of_text(q).lesson_ids) for item in items for q in item.get("neighbours", [])]),
+        "neighbours": _rate([bool(routing.in_scope(q)) for item in items for q in item.get("neighbours", [])]),
         "active_per_question": round(sum(map(len, questions)) / len(items), 3),
     }  # fmt: skip
 

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
@@ -72,6 +74,23 @@ def default_engine(default_model: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 IDENTITY = ModelIdentity("ab" * 32, "A model", "qwen2", 1000)
+
+
+def write_gguf(
+    path: Path, architecture: str, tensors: Mapping[str, np.ndarray], describe: Callable[[gguf.GGUFWriter], object]
+) -> None:
+    """A tiny model file: matrices as Q8_0, vectors as float32; `describe` adds the metadata."""
+    writer, kind = gguf.GGUFWriter(path, architecture), gguf.GGMLQuantizationType.Q8_0
+    describe(writer)
+    for name, value in tensors.items():
+        if value.ndim == 1:
+            writer.add_tensor(name, value)
+        else:
+            writer.add_tensor(name, gguf.quantize(value, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def make_rows(seed: int, count: int = 5, inputs: int = 24, outputs: int = 8, layer: int = 1) -> Rows:

@@ -3,6 +3,7 @@
 logits(h) = E · (g ⊙ h / rms(h)), with g = `output_norm.weight` and E = `output.weight` (`token_embd.weight` when tied).
 """
 
+import math
 from pathlib import Path
 
 import gguf
@@ -27,24 +28,20 @@ class OutputHead:
         if embedding is None or norm is None or "output_norm.bias" in tensors or facts.rms_epsilon <= 0:
             raise ModelError(f"{path.name} does not end in an RMS norm and an output embedding, so its margins are unknown.")
         self.epsilon = facts.rms_epsilon
-        self.norm = _read(path, norm)[0]
-        self._data = _map(path, embedding)
-        self._kind = gguf.GGMLQuantizationType(embedding.kind)
+        self._data, self._kind = _map(path, embedding), gguf.GGMLQuantizationType(embedding.kind)
+        self.norm = _floats(_map(path, norm), gguf.GGMLQuantizationType(norm.kind))[0]
 
     def rows(self, tokens: np.ndarray) -> np.ndarray:
         """(N, O) float32 rows of E ⊙ g for N token ids: the logit of token t is rows[t] · h / rms(h)."""
-        return gguf.dequantize(np.ascontiguousarray(self._data[tokens]), self._kind).astype(np.float32) * self.norm
+        return _floats(self._data[tokens], self._kind) * self.norm
 
 
 def _map(path: Path, place: TensorPlace) -> np.ndarray:
-    rows = 1
-    for length in place.shape[1:]:
-        rows *= length
+    rows = math.prod(place.shape[1:])
     data = np.memmap(path, dtype=np.uint8, mode="r", offset=place.offset, shape=(rows, place.length // rows))
     plain = {gguf.GGMLQuantizationType.F32: np.float32, gguf.GGMLQuantizationType.F16: np.float16}
     return data.view(plain.get(gguf.GGMLQuantizationType(place.kind), np.uint8))
 
 
-def _read(path: Path, place: TensorPlace) -> np.ndarray:
-    data = np.array(_map(path, TensorPlace((place.shape[0], 1), place.kind, place.offset, place.length)))
-    return gguf.dequantize(data, gguf.GGMLQuantizationType(place.kind)).astype(np.float32)
+def _floats(data: np.ndarray, kind: gguf.GGMLQuantizationType) -> np.ndarray:
+    return gguf.dequantize(np.ascontiguousarray(data), kind).astype(np.float32)

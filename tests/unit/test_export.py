@@ -12,25 +12,22 @@ from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.export.atomic import atomic_write, remove_partials
 from qfcore.export.merged import write_merged
 from qfcore.models.gguf_check import check_gguf
+from tests.conftest import write_gguf
 
 DELTA = Delta(1, np.arange(64, dtype=np.float32).reshape(1, 64) / 64, np.linspace(-1, 1, 8, dtype=np.float32).reshape(8, 1))
 
 
 def make_base(path: Path) -> Path:
     """A tiny GGUF with one weight to edit and one to leave alone."""
-    writer = gguf.GGUFWriter(path, "qwen2")
-    writer.add_block_count(2)
-    writer.add_string("tokenizer.chat_template", "{{ messages }}")
-    writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+
+    def describe(writer: gguf.GGUFWriter) -> None:
+        writer.add_block_count(2)
+        writer.add_string("tokenizer.chat_template", "{{ messages }}")
+        writer.add_array("tokenizer.ggml.tokens", ["a", "b"])
+
     random = np.random.default_rng(0)
-    for name in ("blk.1.ffn_down.weight", "blk.0.ffn_down.weight"):
-        data = random.normal(size=(8, 64)).astype(np.float32)
-        kind = gguf.GGMLQuantizationType.Q8_0
-        writer.add_tensor(name, gguf.quantize(data, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    names = ("blk.1.ffn_down.weight", "blk.0.ffn_down.weight")
+    write_gguf(path, "qwen2", {name: random.normal(size=(8, 64)).astype(np.float32) for name in names}, describe)
     return path
 
 

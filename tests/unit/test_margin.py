@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import gguf
 import numpy as np
 import pytest
 
 from qfcore.errors import ModelError
 from qfcore.margin import SLACK, margins, smallest_changes
 from qfcore.models.head import OutputHead
+from tests.conftest import write_gguf
 
 
 class _Head:
@@ -65,18 +65,7 @@ def _write(path: Path, *, bias: bool = False, tied: bool = False) -> dict[str, n
         tensors["output.weight"] = random.normal(size=(64, 32)).astype(np.float32)
     if bias:
         tensors["output_norm.bias"] = np.ones(32, np.float32)
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_layer_norm_rms_eps(1e-5)
-    for name, value in tensors.items():
-        if "norm" in name:
-            writer.add_tensor(name, value)
-        else:
-            kind = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(name, gguf.quantize(value, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    write_gguf(path, "llama", tensors, lambda writer: writer.add_layer_norm_rms_eps(1e-5))
     return tensors
 
 

@@ -2,14 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import psutil
 
-from qfcore.errors import ExportError, LessonError, ModelError, NotFound
+from qfcore.bulk import REFUSED, LessonState, Plan, observe_many, plan_many
+from qfcore.compare import Comparison, ask_both, weights_diff
+from qfcore.errors import BundleError, ExportError, LessonError, ModelError, NotFound
 from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import remove_partials
 from qfcore.export.merged import write_merged
@@ -27,11 +29,20 @@ from qfcore.replay import Replay, load_or_make_replay
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.settings import Paths
+from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.store import Store
-from qfcore.teach import Preview, Teacher
+from qfcore.teach import Preview, Teacher, load_probes
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who taught a lesson and when: the record, and the version that knew it first."""
+
+    record: LessonRecord
+    version: Version
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,36 @@ class Engine:
         """
         return self._numbers(self.teacher.routing(self._version(version)).in_scope(question))
 
+    def why(self, question: str, *, version: str | int | None = None) -> list[Origin]:
+        """Which lessons shape the answer to a question in a fresh conversation, who taught them and when.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        active = self.teacher.routing(self._version(version)).in_scope(question)
+        found = [Origin(self.store.lesson(lesson_id), self.store.taught_in(lesson_id)) for lesson_id in active]
+        return sorted(found, key=lambda origin: origin.record.number)
+
+    def compare(
+        self, old: str | int, new: str | int, *, questions: Sequence[str] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Comparison:  # fmt: skip
+        """Two versions against each other. questions: None asks those of the lessons that differ and the probes.
+
+        Raises:
+            NotFound: one of the versions does not exist.
+        """
+        lessons = self.store.diff(old, new)
+        weights = weights_diff(
+            self.knowledge.delta(lessons.old), self.knowledge.delta(lessons.new), self.runtime.facts.n_layer
+        )
+        if questions is None:
+            changed = (*lessons.added, *lessons.removed, *lessons.observed_again)
+            questions = [*(r.phrasings[0].question for r in changed if r.phrasings), *load_probes()]
+        old_route, new_route = (self.teacher.routing(version) for version in (lessons.old, lessons.new))
+        answers = ask_both(self.runtime, questions, old_route.adapter, new_route.adapter, on_progress) if questions else ()
+        return Comparison(lessons, weights, answers)
+
     def _numbers(self, lesson_ids: Sequence[str]) -> tuple[int, ...]:
         return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in lesson_ids))
 
@@ -208,6 +249,40 @@ class Engine:
             finally:
                 self._progress = self._cancel = None
 
+    def plan_many(self, lessons: Sequence[Lesson], recipe: Recipe | None = None) -> Plan:
+        """What `teach_many` would do; nothing is computed or changed."""
+        return plan_many(self.teacher, self.store, lessons, recipe or self.recipe)
+
+    def teach_many(
+        self, lessons: Sequence[Lesson], *, recipe: Recipe | None = None, on_progress: Progress | None = None,
+        on_lesson: Callable[[LessonState], None] | None = None, cancel: threading.Event | None = None,
+    ) -> tuple[Preview, list[LessonState]]:  # fmt: skip
+        """Observe lessons one by one, keeping each, then preview them together; stopped work goes on next time.
+
+        The report card asks the first question of each lesson. Refused lessons are left out.
+
+        Raises:
+            LessonError: none of the lessons can be taught. Cancelled: `cancel` was set; the live version is untouched.
+        """
+        recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
+        unique = list({lesson.id: lesson for lesson in lessons}.values())
+        with self._change_lock:
+            self._progress, self._cancel = on_progress, cancel
+            try:
+                states = observe_many(
+                    self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
+                    on_lesson=on_lesson, cancel=cancel,
+                )  # fmt: skip
+                good = [state.lesson for state in states if state.state != REFUSED]
+                if not good:
+                    raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {states[0].detail}")
+                preview = self.teacher.preview(
+                    good, recipe, asked=1, on_progress=lambda f, text: tell(0.7 + 0.3 * f, text), cancel=cancel
+                )
+            finally:
+                self._progress = self._cancel = None
+        return preview, states
+
     def apply(self, preview: Preview, message: str | None = None) -> Version:
         """Commit a preview: one transaction; the next answer has it.
 
@@ -237,6 +312,15 @@ class Engine:
                 keep=keep, solve=live.solve if keep else {}, kind="forget",
                 message=f"Forgot: {record.lesson.text}", expect_live=live.number,
             )  # fmt: skip
+
+    def erase(self, reference: str) -> int:
+        """Take a lesson out of the whole history and off the disk; the number of versions that knew it.
+
+        Raises:
+            NotFound: there is no such lesson.
+        """
+        with self._change_lock:
+            return self.store.erase(reference)
 
     def restore(self, reference: str | int) -> Version:
         """A new version that knows exactly what an earlier one knew.
@@ -273,6 +357,51 @@ class Engine:
             raise ExportError(f"Version {chosen.number} knows no lessons, so there is no adapter to write.")
         write_adapter(delta, out, architecture=self.store.model.architecture, metadata=self._card(chosen))
         return {"path": str(out), "bytes": out.stat().st_size, "rank": delta.rank, "version": chosen.number}
+
+    def export_bundle(self, out: Path) -> dict:
+        """Write all knowledge of this base (lessons, rows, versions, names) into one file, to move or keep it.
+
+        Raises:
+            ExportError: the file cannot be written.
+        """
+        return self.store.write_bundle(out)
+
+    def read_bundle(self, path: Path) -> Bundle:
+        """Read and check a bundle.
+
+        Raises:
+            BundleError: it is damaged or no bundle.
+        """
+        return read_bundle(path)
+
+    def import_bundle(self, bundle: Bundle) -> Version:
+        """Take over a bundle made with this base: its whole history where nothing was taught yet, else its live lessons.
+
+        Raises:
+            BundleError: it was made with another base (its lessons can be taught anew with `teach_many`).
+        """
+        self.store.check_base(bundle)
+        self._check_fit(bundle)
+        with self._change_lock:
+            if self.store.is_fresh:
+                self._replay.clear()
+                return self.store.adopt(bundle)
+            live, new = self.store.live(), bundle.live_lessons
+            gone = {pending.lesson.id for pending in new}
+            return self.store.commit(
+                keep=[entry for entry in live.entries if entry[0] not in gone], new=new,
+                solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
+                message=f"Imported {len(new)} lesson{'' if len(new) == 1 else 's'} from a bundle", expect_live=live.number,
+            )  # fmt: skip
+
+    def _check_fit(self, bundle: Bundle) -> None:
+        layer, width = self.recipe.layer_of(self.runtime.facts.n_layer), self.runtime.facts.n_embd
+        for pending in bundle.lessons.values():
+            if pending.rows.layer != layer or pending.rows.targets.shape[1] != width:
+                raise BundleError(
+                    f"The bundle's rows are for layer {pending.rows.layer} with {pending.rows.targets.shape[1]} outputs; "
+                    f"layer {layer} with {width} was expected. Import with --reobserve to teach its lessons anew."
+                )
 
     def export_gguf(
         self, out: Path, version: str | int | None = None, *, tensor_type: str = "auto", overwrite: bool = False,
@@ -325,7 +454,7 @@ def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store
         return Store.open(paths.stores, identity)
     try:
         return Store.open(paths.stores, identity, read_only=True)
-    except NotFound:  # nothing was ever taught: make the empty store, so that version 0 exists
+    except NotFound:  # nothing was ever taught, or an earlier schema: opening for writing makes it ready
         Store.open(paths.stores, identity).close()
         return Store.open(paths.stores, identity, read_only=True)
 

@@ -3,11 +3,13 @@
 QFError
 ├── LessonError      a lesson that cannot be taught (empty, too long, bad rows)
 ├── NotFound         an unknown version, lesson, chat or model
+├── NameRefused      a name that no version can have
 ├── ModelError       a model file that is missing, truncated or does not fit
 ├── HomeError        the data folder cannot be used (read-only, disk full)
 │   └── StoreBusy    another process or another change holds the store
 ├── StoreCorrupt     stored bytes do not match their hash
 ├── ExportError      a file could not be written
+├── BundleError      a file that cannot be imported
 ├── PortInUse        the window's port is taken
 ├── RuntimeFailure   the model's runtime failed
 ├── ChatBusy         the conversation is being answered
@@ -36,6 +38,13 @@ class NotFound(QFError):
 
     code = "not_found"
     exit_code = 4
+
+
+class NameRefused(QFError):
+    """A branch or tag cannot have this name, or cannot be deleted."""
+
+    code = "bad_name"
+    exit_code = 13
 
 
 class ModelError(QFError):
@@ -71,6 +80,13 @@ class ExportError(QFError):
 
     code = "export_failed"
     exit_code = 9
+
+
+class BundleError(QFError):
+    """A bundle is damaged, of another form, or belongs to another base model."""
+
+    code = "bad_bundle"
+    exit_code = 14
 
 
 class PortInUse(QFError):

@@ -23,6 +23,8 @@ class AskedQuestion:
     before: str
     after: str
     ok: bool
+    lesson: str = ""
+    """Id of the lesson that the question is about."""
 
 
 @dataclass(frozen=True)

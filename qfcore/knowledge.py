@@ -1,5 +1,6 @@
 """From a set of lessons to an adapter file: solve, cache by content, and find again."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ class Knowledge:
         self._store, self._architecture, self._replay = store, architecture, replay
         self._folder = store.folder / "adapters"
         self._bases: dict[tuple, ReplayBasis] = {}
+        self._sound: dict[str, Path] = {}
         self._lock = threading.RLock()
 
     def solve_settings(self, recipe: Recipe) -> dict:
@@ -65,19 +67,32 @@ class Knowledge:
             LessonError, StoreCorrupt: see `solve`.
         """
         content = content_hash(self._store.model.sha256, settings, entries)
+        name = content.removeprefix("qf1:")[:32]
         with self._lock:
-            path = self._folder / f"{content.removeprefix('qf1:')[:32]}.gguf"
-            if not path.exists():
-                delta = self.solve([(entry[0], rows(entry)) for entry in entries], settings)
-                self._write(delta, path, content)
+            path = self._sound.get(name)
+            if path is None or not path.exists():
+                path = self._find(name)
+            if path is None:
+                path = self._write(self.solve([(entry[0], rows(entry)) for entry in entries], settings), name, content)
+            self._sound[name] = path
             return path
 
-    def _write(self, delta: Delta, path: Path, content: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for old in sorted(path.parent.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
+    def _find(self, name: str) -> Path | None:
+        """A cached file whose bytes still have the hash in its name; a damaged one is deleted and solved again."""
+        for path in self._folder.glob(f"{name}-*.gguf"):
+            if path == _named_by_hash(path, name):
+                return path
+            path.unlink()
+        return None
+
+    def _write(self, delta: Delta, name: str, content: str) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for old in sorted(self._folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
             old.unlink()
         metadata = {"content": content, "base.sha256": self._store.model.sha256}
-        write_adapter(delta, path, architecture=self._architecture, metadata=metadata)
+        unnamed = self._folder / f"{name}.gguf"
+        write_adapter(delta, unnamed, architecture=self._architecture, metadata=metadata)
+        return unnamed.replace(_named_by_hash(unnamed, name))
 
     def _basis(self, settings: dict) -> ReplayBasis:
         replay = self._replay()
@@ -91,3 +106,7 @@ class Knowledge:
             recipe = Recipe("ridge", ridge=key[0], replay_weight=key[1], replay_first_weight=key[2])
             self._bases = {key: replay.basis(recipe)}
         return self._bases[key]
+
+
+def _named_by_hash(path: Path, name: str) -> Path:
+    return path.with_name(f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.gguf")

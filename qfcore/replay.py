@@ -89,6 +89,9 @@ def _read(path: Path) -> Replay:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         arrays = load_file(path)
-    except SafetensorError as error:
+        keys, first = arrays["keys"].astype(np.float32), arrays["first"].astype(bool)
+        if keys.ndim != 2 or first.shape != keys.shape[:1] or not np.isfinite(keys).all():
+            raise ValueError(f"keys {keys.shape}, first {first.shape}")
+    except (SafetensorError, KeyError, ValueError) as error:
         raise StoreCorrupt(f"The replay file {path} is damaged. Delete it; it will be made again.") from error
-    return Replay(arrays["keys"].astype(np.float32), arrays["first"].astype(bool), digest)
+    return Replay(keys, first, digest)

@@ -27,6 +27,9 @@ from qfcore.scope import Scope, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
 
+_ROUTINGS_KEPT = 4
+"""Versions whose routing is kept: the live one and those that it is compared with."""
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -81,10 +84,11 @@ class Teacher:
         recipe: Recipe,
         *,
         replaces: Sequence[LessonRecord] = (),
+        asked: int | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> Preview:
-        """Everything up to the commit.
+        """Everything up to the commit. asked: how many questions of each lesson the report card asks (None: all).
 
         Raises:
             LessonError: nothing to learn, or degenerate rows. Cancelled: `cancel` was set.
@@ -94,7 +98,7 @@ class Teacher:
             lessons, recipe, replaces=replaces, on_progress=_part(tell, 0.0, 0.6), cancel=cancel
         )
         started = time.perf_counter()
-        report = self._check(learned, _part(tell, 0.6, 0.4), cancel)
+        report = self._check(learned, asked, _part(tell, 0.6, 0.4), cancel)
         seconds = {**learned.seconds, "check": time.perf_counter() - started}
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Preview(
@@ -118,7 +122,7 @@ class Teacher:
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         started = time.perf_counter()
         pending = tuple(
-            self._observe(lesson, recipe, _part(tell, 0.95 * i / len(unique), 0.95 / len(unique)), cancel)
+            self.observe(lesson, recipe, _part(tell, 0.95 * i / len(unique), 0.95 / len(unique)), cancel)
             for i, lesson in enumerate(unique)
         )
         observed = time.perf_counter()
@@ -134,9 +138,11 @@ class Teacher:
         return Learned(pending, keep, settings, deltas, routing, live, seconds)
 
     def routing(self, version: Version) -> Routing:
-        """Chooses among a version's lessons; kept while the version is the last one asked for."""
+        """Chooses among a version's lessons; kept for the versions last asked for."""
         if version.content not in self._routings:
-            self._routings = {version.content: self._route(version, version.entries, version.solve, {})}
+            kept = list(self._routings.items())[-(_ROUTINGS_KEPT - 1) :]
+            made = self._route(version, version.entries, version.solve, {})
+            self._routings = {**dict(kept), version.content: made}
         return self._routings[version.content]
 
     def _route(
@@ -162,9 +168,15 @@ class Teacher:
             if record.id != lesson.id and question and question in {_plain(p.question) for p in record.phrasings[:1]}
         ]
 
-    def _observe(
-        self, lesson: Lesson, recipe: Recipe, tell: Progress, cancel: threading.Event | None
+    def observe(
+        self, lesson: Lesson, recipe: Recipe, on_progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> PendingLesson:
+        """A lesson's rows: those of an earlier teaching, or the model's own study of it now.
+
+        Raises:
+            LessonError: the model makes nothing of the lesson. Cancelled: `cancel` was set.
+        """
+        tell = on_progress or (lambda *_: None)
         known = self._store.known_rows(lesson.id, recipe.rows_key)
         if known is not None:  # taught before: the first rows win, so its bytes stay the same
             rows = self._store.rows(known.rows_digest)
@@ -180,8 +192,8 @@ class Teacher:
         )
         return PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
 
-    def _check(self, learned: Learned, tell: Progress, cancel: threading.Event | None) -> Report:
-        asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings]
+    def _check(self, learned: Learned, limit: int | None, tell: Progress, cancel: threading.Event | None) -> Report:
+        asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit]]
         questions = [phrasing.question for _, phrasing in asked]
         tell(0.0, "Asking what it says today")
         base = ask_all(self._runtime, questions, None, cancel=cancel)
@@ -190,7 +202,7 @@ class Teacher:
         after = ask_routed(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
         tell(0.8, "Asking unrelated questions")
         results = tuple(
-            AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph))
+            AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph), lesson.id)
             for (lesson, ph), old, new in zip(asked, before, after, strict=True)
         )
         firsts = {p.phrasings[0].question for p in learned.pending}

@@ -15,7 +15,9 @@ import filelock
 from sqlite_utils import Database
 
 from qfcore.errors import HomeError, NotFound, StoreBusy, StoreCorrupt
-from qfcore.store.migrations import APPLICATION_ID, migrations
+from qfcore.store.migrations import APPLICATION_ID, NAMES, migrations
+
+BACKUP = "store.before-migration.db"
 
 
 class StoreDatabase:
@@ -37,6 +39,9 @@ class StoreDatabase:
             if not self.path.exists():
                 raise NotFound(f"There is no knowledge in {folder} yet. Teach something first.")
             self._connect(f"file:{_quoted(self.path)}?mode=ro")
+            if list(migrations.pending(self.db)):
+                self._connection.close()
+                raise NotFound(f"The store in {folder} is of an earlier QF Chat. Opened for writing once, it is upgraded.")
             return
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -65,7 +70,7 @@ class StoreDatabase:
         self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=10)
         self.db = Database(self._connection)
         try:
-            for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON"):
+            for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON", "secure_delete = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
             owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
             tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -77,6 +82,12 @@ class StoreDatabase:
         if tables and owner != APPLICATION_ID:
             self._connection.close()
             raise StoreCorrupt(f"{self.path} is not a store of QF Chat. Choose another home; it was left as it is.")
+        if unknown := {m.name for m in migrations.applied(self.db)} - NAMES:
+            self._connection.close()
+            raise HomeError(
+                f"{self.path} was written by a newer QF Chat (it knows {', '.join(sorted(unknown))}). "
+                "Update QF Chat to open it; it was left as it is."
+            )
 
     def _prepare(self, fresh: bool) -> None:
         self._connection.execute("PRAGMA journal_mode = DELETE")
@@ -90,7 +101,7 @@ class StoreDatabase:
             migrations.apply(self.db)
 
     def _back_up(self) -> None:
-        target = sqlite3.connect(self.path.with_name("store.before-migration.db"))
+        target = sqlite3.connect(self.path.with_name(BACKUP))
         with contextlib.closing(target):
             self._connection.backup(target)
 
@@ -118,6 +129,12 @@ class StoreDatabase:
         """Exclusive use of the connection by this thread."""
         with self._guard, _explained(self.path.parent):
             yield self.db
+
+    def scrub(self) -> None:
+        """Rewrite the file without what was deleted, and drop the copy that was made before a migration."""
+        with self._guard, _explained(self.path.parent):
+            self._connection.execute("VACUUM")
+            self.path.with_name(BACKUP).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file and give the lock back."""

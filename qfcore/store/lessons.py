@@ -9,6 +9,7 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.rows import Rows
 from qfcore.store.hashing import entry_digest
 from qfcore.store.records import LessonRecord, PendingLesson
+from qfcore.store.seals import reseal
 
 _SELECT = """SELECT l.number, l.id, l.text, l.question, l.answer, l.source, l.created_at,
     r.recipe, r.digest, r.phrasings, r.evidence FROM lessons l JOIN rows r ON r.lesson_id = l.id"""
@@ -20,11 +21,13 @@ def insert_lesson(db: Database, pending: PendingLesson, now: str) -> str:
     The first rows win: a lesson taught again reuses what was observed then, so its bytes stay the same.
     """
     lesson = pending.lesson
-    db.execute(
+    added = db.execute(
         "INSERT INTO lessons (id, text, question, answer, source, created_at) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO NOTHING",
         [lesson.id, lesson.text, lesson.question, lesson.answer, lesson.source, now],
     )
+    if added.rowcount > 0:
+        reseal(db, "lessons", added.lastrowid)
     known = rows_digest(db, lesson.id, pending.recipe)
     if known is not None:
         return known
@@ -36,6 +39,7 @@ def insert_lesson(db: Database, pending: PendingLesson, now: str) -> str:
         "INSERT INTO rows (digest, lesson_id, recipe, data, phrasings, evidence, created_at) VALUES (?,?,?,?,?,?,?)",
         [digest, lesson.id, pending.recipe, data, phrasings, evidence, now],
     )
+    reseal(db, "rows", digest)
     return digest
 
 
@@ -64,13 +68,20 @@ def load_rows(db: Database, digest: str) -> Rows:
 
 def all_lessons(db: Database) -> list[LessonRecord]:
     """Every lesson ever taught, one record per lesson and recipe, oldest first."""
-    return [_record(row) for row in db.execute(f"{_SELECT} ORDER BY l.number, r.created_at").fetchall()]
+    return _select(db, "", [])
 
 
-def lessons_with_rows(db: Database, digests: list[str]) -> list[LessonRecord]:
-    """The lessons that these rows belong to, in the order of first teaching."""
-    wanted = set(digests)
-    return [record for record in all_lessons(db) if record.rows_digest in wanted]
+def lessons_of(db: Database, version: int) -> list[LessonRecord]:
+    """The lessons of a version, in the order of first teaching."""
+    return _select(db, "WHERE r.digest IN (SELECT rows_digest FROM version_lessons WHERE version = ?)", [version])
+
+
+def lesson_with_rows(db: Database, digest: str) -> LessonRecord:
+    """The lesson that these rows belong to; NotFound when there is none."""
+    found = _select(db, "WHERE r.digest = ?", [digest])
+    if not found:
+        raise NotFound(f"There are no rows {digest[:12]}.")
+    return found[0]
 
 
 def find_lesson(db: Database, reference: str) -> LessonRecord:
@@ -80,16 +91,21 @@ def find_lesson(db: Database, reference: str) -> LessonRecord:
         NotFound: none or several match.
     """
     text = str(reference).strip().lower().removeprefix("#")
-    records = {record.id: record for record in all_lessons(db)}.values()
-    if text.isdecimal():
-        matches = [r for r in records if r.number == int(text)]
-    else:
-        matches = [r for r in records if len(text) >= 4 and r.id.startswith(text)]
-    if len(matches) == 1:
-        return matches[0]
-    if matches:
-        raise NotFound(f"{reference!r} is the beginning of {len(matches)} lessons' ids. Give more digits.")
+    matches: list[LessonRecord] = []
+    if text.isdecimal() and len(text) < 16:
+        matches = _select(db, "WHERE l.number = ?", [int(text)])
+    elif len(text) >= 4 and set(text) <= set("0123456789abcdef"):
+        matches = _select(db, "WHERE l.id >= ? AND l.id < ?", [text, text + "g"])
+    unique = list({record.id: record for record in matches}.values())
+    if len(unique) == 1:
+        return unique[0]
+    if unique:
+        raise NotFound(f"{reference!r} is the beginning of {len(unique)} lessons' ids. Give more digits.")
     raise NotFound(f"There is no lesson {reference!r}. `qfchat lessons` lists numbers and ids.")
+
+
+def _select(db: Database, where: str, values: list) -> list[LessonRecord]:
+    return [_record(row) for row in db.execute(f"{_SELECT} {where} ORDER BY l.number, r.created_at", values).fetchall()]
 
 
 def _record(row: tuple) -> LessonRecord:

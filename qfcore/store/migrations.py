@@ -3,6 +3,8 @@
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from qfcore.store.seals import SEALED, reseal
+
 APPLICATION_ID = 0x51464348  # "QFCH"
 
 migrations = Migrations("qfchat")
@@ -51,3 +53,19 @@ def m002_chats(db: Database) -> None:
         "CREATE INDEX messages_of_chat ON messages(chat_id)",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m003_names_and_seals(db: Database) -> None:
+    """Branches and tags; a seal over everything that the content hashes do not cover."""
+    db.execute("ALTER TABLE refs ADD COLUMN kind TEXT NOT NULL DEFAULT 'live'")
+    db.execute("CREATE TABLE current (id INTEGER PRIMARY KEY CHECK (id = 1), branch TEXT NOT NULL) STRICT")
+    db.execute("INSERT INTO refs (name, version, kind) SELECT 'main', version, 'branch' FROM refs WHERE name = 'live'")
+    db.execute("INSERT INTO current VALUES (1, 'main')")
+    for table in SEALED:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN seal TEXT NOT NULL DEFAULT ''")
+        reseal(db, table)
+
+
+NAMES = {step.__name__ for step in (m001_knowledge, m002_chats, m003_names_and_seals)}
+"""All steps that this program knows."""

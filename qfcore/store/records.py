@@ -73,6 +73,28 @@ class Version:
 
 
 @dataclass(frozen=True)
+class NamedVersion:
+    """A branch or a tag; `current`: the branch that the next change belongs to."""
+
+    name: str
+    version: int
+    kind: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class VersionDiff:
+    """What version `new` knows against version `old`."""
+
+    old: Version
+    new: Version
+    added: tuple[LessonRecord, ...]
+    removed: tuple[LessonRecord, ...]
+    observed_again: tuple[LessonRecord, ...]
+    """In both, with other rows: the lesson was taught with another recipe."""
+
+
+@dataclass(frozen=True)
 class VerifyReport:
     """What `verify` re-derived, and what did not match."""
 

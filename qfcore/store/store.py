@@ -7,16 +7,20 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from qfcore.errors import ModelError, NotFound, StoreBusy
+from qfcore.errors import BundleError, ModelError, NotFound, StoreBusy
 from qfcore.rows import Rows
 from qfcore.store import lessons as lesson_table
+from qfcore.store.bundle import Bundle, insert_history, place_replays, write_bundle
 from qfcore.store.chats import ChatTables
 from qfcore.store.database import StoreDatabase
+from qfcore.store.erase import erase_lesson
 from qfcore.store.hashing import content_hash, version_hash
-from qfcore.store.records import LessonRecord, ModelIdentity, PendingLesson, VerifyReport, Version
+from qfcore.store.names import LIVE, NameTables, live_number, move_live, named
+from qfcore.store.records import LessonRecord, ModelIdentity, PendingLesson, VerifyReport, Version, VersionDiff
+from qfcore.store.seals import reseal
 from qfcore.store.verify import verify_store
 
-LIVE = "live"
+_VERSION = "SELECT number, hash, content, kind, message, parent, created_at, solve FROM versions"
 
 
 def _now() -> str:
@@ -29,6 +33,7 @@ class Store:
     def __init__(self, database: StoreDatabase, folder: Path, model: ModelIdentity, clock: Callable[[], str]) -> None:
         self._database, self.folder, self.model, self._clock = database, folder, model, clock
         self.chats = ChatTables(database, clock)
+        self.names = NameTables(database, lambda db, reference: self._find(db, reference).number)
 
     @classmethod
     def open(
@@ -74,7 +79,7 @@ class Store:
         with self._database.reading() as db:
             if version is None:
                 return list({r.id: r for r in lesson_table.all_lessons(db)}.values())
-            return lesson_table.lessons_with_rows(db, [digest for _, digest in version.entries])
+            return lesson_table.lessons_of(db, version.number)
 
     def lesson(self, reference: str) -> LessonRecord:
         """A lesson by number or id; NotFound when there is none."""
@@ -90,7 +95,42 @@ class Store:
         """What an earlier teaching of this lesson under this recipe observed."""
         with self._database.reading() as db:
             digest = lesson_table.rows_digest(db, lesson_id, recipe)
-            return lesson_table.lessons_with_rows(db, [digest])[0] if digest else None
+            return lesson_table.lesson_with_rows(db, digest) if digest else None
+
+    def keep_rows(self, pending: PendingLesson) -> None:
+        """Store what was observed of a lesson before any version knows it, so that stopped work can go on."""
+        with self._database.writing() as db:
+            lesson_table.insert_lesson(db, pending, self._clock())
+
+    def taught_in(self, lesson_id: str) -> Version:
+        """The version that knew a lesson first.
+
+        Raises:
+            NotFound: no version ever did.
+        """
+        with self._database.reading() as db:
+            number = db.execute("SELECT min(version) FROM version_lessons WHERE lesson_id = ?", [lesson_id]).fetchone()[0]
+            if number is None:
+                raise NotFound(f"No version knows lesson {lesson_id[:12]}.")
+            return self._version(db, number)
+
+    def erase(self, reference: str) -> int:
+        """Take a lesson out of the whole history and off the disk; the number of versions that knew it.
+
+        Conversations are left alone, and so are files that were exported or backed up by the user.
+
+        Raises:
+            NotFound: there is no such lesson.
+        """
+        with self._database.writing() as db:
+            record = lesson_table.find_lesson(db, reference)
+            knew = erase_lesson(db, self.model.sha256, record)
+            parent = self._version(db, live_number(db))
+            self._insert_version(db, parent.entries, parent.solve, "erase", "Erased a lesson from the history", parent, None)
+        self._database.scrub()
+        for cached in (self.folder / "adapters").glob("*.gguf"):
+            cached.unlink()
+        return knew
 
     # -- versions -----------------------------------------------------------------------------------------------
 
@@ -111,7 +151,7 @@ class Store:
             StoreBusy: the live version is no longer `expect_live`; nothing was changed.
         """
         with self._database.writing() as db:
-            live = self._live_number(db)
+            live = live_number(db)
             if expect_live is not None and live != expect_live:
                 raise StoreBusy(
                     f"The knowledge changed meanwhile: version {live} is live, version {expect_live} was. "
@@ -132,31 +172,86 @@ class Store:
         """
         with self._database.writing() as db:
             old = self._find(db, reference)
-            parent = self._version(db, self._live_number(db))
+            parent = self._version(db, live_number(db))
             text = message or f"Restored version {old.number}"
             return self._insert_version(db, old.entries, old.solve, kind, text, parent, None)
 
     def live(self) -> Version:
         """The version that answers."""
         with self._database.reading() as db:
-            return self._version(db, self._live_number(db))
+            return self._version(db, live_number(db))
 
     def version(self, reference: str | int) -> Version:
-        """A version by number, "v3", "live", "base" or the beginning of its hash; NotFound otherwise."""
+        """A version by number, "v3", "live", "base", branch, tag or the beginning of its hash; NotFound otherwise."""
         with self._database.reading() as db:
             return self._find(db, reference)
 
     def versions(self) -> list[Version]:
         """All versions, newest first."""
         with self._database.reading() as db:
-            numbers = db.execute("SELECT number FROM versions ORDER BY number DESC").fetchall()
-            return [self._version(db, number) for (number,) in numbers]
+            entries: dict[int, list[tuple[str, str]]] = {}
+            for number, *entry in db.execute(
+                "SELECT version, lesson_id, rows_digest FROM version_lessons ORDER BY version, lesson_id"
+            ).fetchall():
+                entries.setdefault(number, []).append(tuple(entry))
+            rows = db.execute(f"{_VERSION} ORDER BY number DESC").fetchall()
+            return [Version(*row[:7], tuple(entries.get(row[0], ())), json.loads(row[7])) for row in rows]
+
+    def diff(self, old: str | int, new: str | int) -> VersionDiff:
+        """The lessons that one version knows and the other does not; NotFound when one of them does not exist."""
+        with self._database.reading() as db:
+            first, second = self._find(db, old), self._find(db, new)
+            before = {r.id: r for r in lesson_table.lessons_of(db, first.number)}
+            after = {r.id: r for r in lesson_table.lessons_of(db, second.number)}
+        return VersionDiff(
+            first, second,
+            tuple(r for i, r in after.items() if i not in before),
+            tuple(r for i, r in before.items() if i not in after),
+            tuple(r for i, r in after.items() if i in before and before[i].rows_digest != r.rows_digest),
+        )  # fmt: skip
 
     def report(self, version: Version) -> dict | None:
         """The report card that was made before the version was applied."""
         with self._database.reading() as db:
             found = db.execute("SELECT report FROM reports WHERE version = ?", [version.number]).fetchone()
             return json.loads(found[0]) if found else None
+
+    # -- bundles ------------------------------------------------------------------------------------------------
+
+    def write_bundle(self, out: Path) -> dict:
+        """Write all knowledge into one file; ExportError when that fails."""
+        with self._database.reading() as db:
+            return write_bundle(db, self.model, sorted(self.folder.glob("replay-*.safetensors")), out)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing was ever taught here."""
+        with self._database.reading() as db:
+            lessons = db.execute("SELECT count(*) FROM lessons").fetchone()[0]
+            return not lessons and len(db.execute("SELECT number FROM versions").fetchall()) == 1
+
+    def check_base(self, bundle: Bundle) -> None:
+        """Raises BundleError when a bundle's rows were observed on another base model."""
+        if bundle.model.sha256 != self.model.sha256:
+            raise BundleError(
+                f"The bundle was made with {bundle.model.name} ({bundle.model.sha256[:12]}); this store belongs to "
+                f"{self.model.name} ({self.model.sha256[:12]}). What was observed on one model does not fit another: "
+                "open that model, or import with --reobserve to teach the lessons to this one."
+            )
+
+    def adopt(self, bundle: Bundle) -> Version:
+        """Take over a bundle's whole history into a store that knows nothing yet; the live version.
+
+        Raises:
+            BundleError: another base model. StoreBusy: the store is not fresh.
+        """
+        self.check_base(bundle)
+        place_replays(bundle, self.folder)
+        with self._database.writing() as db:
+            if not self.is_fresh:
+                raise StoreBusy("Something was taught here meanwhile, so the bundle's history was not taken over.")
+            insert_history(db, bundle)
+        return self.live()
 
     def verify(self) -> VerifyReport:
         """Re-derive every hash."""
@@ -189,29 +284,26 @@ class Store:
         if report is not None:
             text = json.dumps(report, ensure_ascii=False, allow_nan=False)
             db.execute("INSERT INTO reports (version, report) VALUES (?, ?)", [number, text])
-        db.execute("INSERT OR REPLACE INTO refs (name, version) VALUES (?, ?)", [LIVE, number])
+            reseal(db, "reports", number)
+        move_live(db, number)
         return self._version(db, number)
 
-    def _live_number(self, db: Database) -> int:
-        return db.execute("SELECT version FROM refs WHERE name = ?", [LIVE]).fetchone()[0]
-
     def _version(self, db: Database, number: int) -> Version:
-        row = db.execute(
-            "SELECT number, hash, content, kind, message, parent, created_at, solve FROM versions WHERE number = ?",
-            [number],
-        ).fetchone()
+        row = db.execute(f"{_VERSION} WHERE number = ?", [number]).fetchone()
         entries = db.execute(
             "SELECT lesson_id, rows_digest FROM version_lessons WHERE version = ? ORDER BY lesson_id", [number]
         ).fetchall()
         return Version(*row[:7], tuple(map(tuple, entries)), json.loads(row[7]))
 
     def _find(self, db: Database, reference: str | int) -> Version:
-        text = str(reference).strip().lower()
-        if text == LIVE:
-            return self._version(db, self._live_number(db))
-        number = "0" if text == "base" else text.removeprefix("v")
-        if number.isdecimal():
-            found = db.execute("SELECT number FROM versions WHERE number = ?", [int(number)]).fetchall()
+        text = str(reference).strip()
+        number = named(db, LIVE if text.lower() == LIVE else text)
+        if number is not None:
+            return self._version(db, number)
+        text = text.lower()
+        plain = "0" if text == "base" else text.removeprefix("v")
+        if plain.isdecimal() and len(plain) < 16:
+            found = db.execute("SELECT number FROM versions WHERE number = ?", [int(plain)]).fetchall()
         else:
             rows = db.execute("SELECT number, hash FROM versions").fetchall()
             plain = text.removeprefix("qf1:")
@@ -219,6 +311,7 @@ class Store:
         if len(found) != 1:
             newest = db.execute("SELECT max(number) FROM versions").fetchone()[0]
             raise NotFound(
-                f"There is no version {str(reference)!r}; the versions are 0 (the base) to {newest}, or 'live'."
+                f"There is no version {str(reference)!r}; the versions are 0 (the base) to {newest}, 'live', "
+                "or the name of a branch or tag."
             )
         return self._version(db, found[0][0])

@@ -9,6 +9,7 @@ from qfcore.lesson import Lesson
 from qfcore.store import lessons as lesson_table
 from qfcore.store.hashing import content_hash, version_hash
 from qfcore.store.records import ModelIdentity, VerifyReport
+from qfcore.store.seals import SEALED, broken_seals
 
 
 def verify_store(db: Database, model: ModelIdentity) -> VerifyReport:
@@ -19,6 +20,7 @@ def verify_store(db: Database, model: ModelIdentity) -> VerifyReport:
         "lessons": _check_lessons(db, problems),
         "rows": _check_rows(db, problems),
         "versions": _check_versions(db, model, problems),
+        "seals": _check_seals(db, problems),
     }
     return VerifyReport(checked, problems)
 
@@ -64,6 +66,16 @@ def _check_versions(db: Database, model: ModelIdentity, problems: list[str]) -> 
         if version_hash(content, hashes.get(parent), number, kind, message, created_at) != name:
             problems.append(f"version {number}: it does not match its hash, or its parent changed")
         hashes[number] = name
+    noted = db.execute("SELECT sha256, architecture, bytes FROM models").fetchall()
+    if noted != [(model.sha256, model.architecture, model.bytes)]:
+        problems.append("model: the store's note of its base model changed")
     if db.execute("SELECT count(*) FROM refs WHERE name = 'live'").fetchone()[0] != 1:
         problems.append("the live pointer is missing")
     return len(rows)
+
+
+def _check_seals(db: Database, problems: list[str]) -> int:
+    for table in SEALED:
+        for key in broken_seals(db, table):
+            problems.append(f"{table} {str(key)[:12]}: changed since it was written")
+    return sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in SEALED)

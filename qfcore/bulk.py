@@ -1,0 +1,80 @@
+"""Many lessons at once: each is observed and kept before the next, so that stopped work goes on where it was."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qfcore.errors import LessonError
+from qfcore.lesson import Lesson
+from qfcore.recipe import Recipe
+from qfcore.runtime.protocol import Progress
+from qfcore.store.records import LessonRecord
+from qfcore.store.store import Store
+from qfcore.teach import Teacher
+
+OBSERVED, KNOWN, REFUSED = "observed", "known", "refused"
+
+
+@dataclass(frozen=True)
+class LessonState:
+    """What became of one lesson: observed, known (it had been observed before), or refused with a reason."""
+
+    position: int
+    lesson: Lesson
+    state: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a bulk teaching would do, before anything is computed."""
+
+    new: tuple[Lesson, ...]
+    resumed: tuple[Lesson, ...]
+    """Observed before, by work that was stopped."""
+    live: tuple[Lesson, ...]
+    """Known to the live version already."""
+    conflicts: tuple[tuple[Lesson, tuple[LessonRecord, ...]], ...]
+    """Lessons that answer a question of a live lesson otherwise."""
+
+
+def plan_many(teacher: Teacher, store: Store, lessons: Sequence[Lesson], recipe: Recipe) -> Plan:
+    """Sort lessons into new, observed before and known; name the contradictions."""
+    live = store.live()
+    known = set(live.lesson_ids)
+    unique = list({lesson.id: lesson for lesson in lessons}.values())
+    fresh = [lesson for lesson in unique if lesson.id not in known]
+    resumed = [lesson for lesson in fresh if store.known_rows(lesson.id, recipe.rows_key)]
+    found = [(lesson, tuple(teacher.conflicts(lesson, live))) for lesson in fresh]
+    return Plan(
+        tuple(lesson for lesson in fresh if lesson not in resumed), tuple(resumed),
+        tuple(lesson for lesson in unique if lesson.id in known), tuple((a, b) for a, b in found if b),
+    )  # fmt: skip
+
+
+def observe_many(
+    teacher: Teacher, store: Store, lessons: Sequence[Lesson], recipe: Recipe, *,
+    on_progress: Progress | None = None, on_lesson: Callable[[LessonState], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> list[LessonState]:  # fmt: skip
+    """Observe lessons one by one; a lesson that cannot be taught is refused with its reason and the others go on.
+
+    Raises:
+        Cancelled: `cancel` was set; what was observed until then is kept for the next time.
+    """
+    tell = on_progress or (lambda *_: None)
+    states: list[LessonState] = []
+    for position, lesson in enumerate(lessons):
+        tell(position / len(lessons), f"Lesson {position + 1} of {len(lessons)}")
+        if store.known_rows(lesson.id, recipe.rows_key):
+            state = LessonState(position, lesson, KNOWN)
+        else:
+            try:
+                store.keep_rows(teacher.observe(lesson, recipe, cancel=cancel))
+                state = LessonState(position, lesson, OBSERVED)
+            except LessonError as error:
+                state = LessonState(position, lesson, REFUSED, str(error))
+        states.append(state)
+        if on_lesson:
+            on_lesson(state)
+    return states

@@ -1,0 +1,81 @@
+"""Two versions against each other: what they know, how their weights differ, what they say."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qfcore.delta import Delta
+from qfcore.evaluate import ask_all, ask_routed
+from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.store.records import VersionDiff
+
+COMPARED_TOKENS = 32
+"""Longest answer that is compared."""
+
+
+@dataclass(frozen=True)
+class TwoAnswers:
+    """One question to two versions."""
+
+    question: str
+    old: str
+    new: str
+
+    @property
+    def same(self) -> bool:
+        """Whether both say the same, word for word."""
+        return self.old == self.new
+
+
+@dataclass(frozen=True)
+class WeightsDiff:
+    """How the weights of two versions differ, all their lessons active; Frobenius norms by layer."""
+
+    layers: dict[int, float]
+    ranks: tuple[int, int]
+    n_layer: int
+
+    @property
+    def norm(self) -> float:
+        """Over all layers."""
+        return sum(value**2 for value in self.layers.values()) ** 0.5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything about two versions; answers is empty when nobody was asked."""
+
+    lessons: VersionDiff
+    weights: WeightsDiff
+    answers: tuple[TwoAnswers, ...]
+
+
+def weights_diff(old: Delta | None, new: Delta | None, n_layer: int) -> WeightsDiff:
+    """‖ΔW_new − ΔW_old‖ by layer, from the factors: B₂A₂ − B₁A₁ = [B₂, −B₁][A₂; A₁]."""
+    layers: dict[int, float] = {}
+    for layer in sorted({delta.layer for delta in (old, new) if delta is not None}):
+        parts = [(d, sign) for d, sign in ((new, 1), (old, -1)) if d is not None and d.layer == layer]
+        joined = Delta(
+            layer,
+            np.concatenate([d.a for d, _ in parts]),
+            np.concatenate([sign * d.b for d, sign in parts], axis=1),
+        )
+        layers[layer] = joined.norm
+    return WeightsDiff(layers, tuple(d.rank if d else 0 for d in (old, new)), n_layer)
+
+
+def ask_both(
+    runtime: Runtime, questions: Sequence[str], old: Callable[[str], Path | None], new: Callable[[str], Path | None],
+    on_progress: Progress | None = None,
+) -> tuple[TwoAnswers, ...]:  # fmt: skip
+    """Greedy answers of two versions, each question with the weights that it calls for in that version."""
+    tell = on_progress or (lambda *_: None)
+    tell(0.0, "Asking the base model")
+    base = ask_all(runtime, questions, None, max_tokens=COMPARED_TOKENS)
+    tell(0.3, "Asking the first version")
+    before = ask_routed(runtime, questions, old, base, max_tokens=COMPARED_TOKENS)
+    tell(0.6, "Asking the second version")
+    after = ask_routed(runtime, questions, new, base, max_tokens=COMPARED_TOKENS)
+    return tuple(TwoAnswers(q, a, b) for q, a, b in zip(questions, before, after, strict=True))

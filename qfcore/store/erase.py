@@ -1,0 +1,49 @@
+"""Erasing a lesson from the whole history, as if it had never been stored.
+
+Forgetting makes a new version without a lesson; the old versions still have it, so that it can be restored. Erasing takes it
+out of all of them: every version that knew it knows the rest, and the chain of hashes is derived anew.
+"""
+
+import json
+
+from sqlite_utils import Database
+
+from qfcore.store.hashing import content_hash, version_hash
+from qfcore.store.records import LessonRecord
+
+ERASED = "(erased)"
+
+
+def erase_lesson(db: Database, model_sha256: str, record: LessonRecord) -> int:
+    """Delete a lesson, its rows, and what the history says of it; the number of versions that knew it."""
+    introduced = db.execute(
+        "SELECT v.number FROM versions v JOIN version_lessons l ON l.version = v.number WHERE l.lesson_id = ? "
+        "AND NOT EXISTS (SELECT 1 FROM version_lessons p WHERE p.version = v.parent AND p.lesson_id = l.lesson_id)",
+        [record.id],
+    ).fetchall()
+    knew = db.execute("SELECT count(*) FROM version_lessons WHERE lesson_id = ?", [record.id]).fetchone()[0]
+    db.execute("DELETE FROM version_lessons WHERE lesson_id = ?", [record.id])
+    db.execute("DELETE FROM rows WHERE lesson_id = ?", [record.id])
+    db.execute("DELETE FROM lessons WHERE id = ?", [record.id])
+    for (number,) in introduced:  # report cards hold the lesson's questions and answers
+        db.execute("DELETE FROM reports WHERE version = ?", [number])
+    _rewrite_history(db, model_sha256, record.lesson.text[:79])
+    return knew
+
+
+def _rewrite_history(db: Database, model_sha256: str, text: str) -> None:
+    hashes: dict[int, str] = {}
+    rows = db.execute("SELECT number, kind, message, parent, created_at, solve FROM versions ORDER BY number").fetchall()
+    for number, kind, message, parent, created_at, solve in rows:
+        if text in message:
+            message = ERASED
+        entries = db.execute(
+            "SELECT lesson_id, rows_digest FROM version_lessons WHERE version = ?", [number]
+        ).fetchall()
+        settings = json.loads(solve) if entries else {}
+        content = content_hash(model_sha256, settings, entries)
+        hashes[number] = version_hash(content, hashes.get(parent), number, kind, message, created_at)
+        db.execute(
+            "UPDATE versions SET hash = ?, content = ?, message = ?, solve = ? WHERE number = ?",
+            [hashes[number], content, message, json.dumps(settings, sort_keys=True), number],
+        )

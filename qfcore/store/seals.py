@@ -1,0 +1,40 @@
+"""Seals: a hash over what the content hashes do not cover, so that no bit that touches knowledge can change unseen.
+
+A lesson's text, its rows and the set of lessons of a version have names that are their content's hash (hashing.py). What is
+left (who taught it and when, the questions that bring it into scope, report cards, names of versions) is sealed here.
+"""
+
+import hashlib
+import json
+
+from sqlite_utils import Database
+
+SEALED = {
+    "lessons": ("number", "id", "source", "created_at"),
+    "rows": ("digest", "lesson_id", "recipe", "phrasings", "evidence", "created_at"),
+    "reports": ("version", "report"),
+    "refs": ("name", "version", "kind"),
+    "current": ("id", "branch"),
+}
+"""Sealed columns by table; the first one is the key."""
+
+
+def seal_of(table: str, values: tuple) -> str:
+    """SHA-256 (64 hex digits) over a table's name and the sealed columns of one of its rows."""
+    text = json.dumps([table, *values], ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reseal(db: Database, table: str, key: object = None) -> None:
+    """Seal one row after it was written, or all rows of a table."""
+    columns = SEALED[table]
+    where, values = (f" WHERE {columns[0]} = ?", [key]) if key is not None else ("", [])
+    for row in db.execute(f"SELECT {', '.join(columns)} FROM {table}{where}", values).fetchall():
+        db.execute(f"UPDATE {table} SET seal = ? WHERE {columns[0]} = ?", [seal_of(table, row), row[0]])
+
+
+def broken_seals(db: Database, table: str) -> list[object]:
+    """Keys of the rows whose seal does not match."""
+    columns = SEALED[table]
+    rows = db.execute(f"SELECT {', '.join(columns)}, seal FROM {table}").fetchall()
+    return [row[0] for row in rows if seal_of(table, row[:-1]) != row[-1]]

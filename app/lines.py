@@ -1,7 +1,17 @@
 """Records as lines of text for the command line. Pure functions."""
 
-from qfcore.evaluate import Report
-from qfcore.store.records import LessonRecord, Version
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qfcore.bulk import LessonState, Plan
+    from qfcore.compare import Comparison
+    from qfcore.engine import Origin
+    from qfcore.evaluate import Report
+    from qfcore.store.records import LessonRecord, NamedVersion, Version, VersionDiff
 
 
 def lesson_line(record: LessonRecord) -> str:
@@ -31,3 +41,64 @@ def report_lines(report: Report) -> list[str]:
         lines += [f"  ~ {probe.question}", f"      before: {probe.before}", f"      now:    {probe.after}"]
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds.items())
     return [*lines, f"Change of the weights: norm {report.change:.2f}, rank {report.rank}. Time: {seconds}."]
+
+
+def name_line(name: NamedVersion) -> str:
+    """A branch or a tag: which one is current, its name, its version."""
+    return f"{'*' if name.current else ' '} {name.kind:7} {name.name:24} version {name.version}"
+
+
+def origin_lines(origin: Origin) -> list[str]:
+    """Who taught a lesson and when."""
+    source = origin.record.lesson.source
+    by = "from the file " + source.removeprefix("file:") if source.startswith("file:") else "by you"
+    when = f"on {origin.record.created_at[:19]}, version {origin.version.number}"
+    return [lesson_line(origin.record), f"      taught {by} {when}"]
+
+
+def diff_lines(diff: VersionDiff) -> list[str]:
+    """Lessons that one version knows and the other does not, marked as diff does."""
+    marks = (("+", diff.added), ("-", diff.removed), ("~", diff.observed_again))
+    lines = [f"{mark} {lesson_line(record)}" for mark, records in marks for record in records]
+    head = f"From version {diff.old.number} to version {diff.new.number}:"
+    return [head, *(lines or ["  both know the same lessons."])]
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Lessons, weights and answers of two versions."""
+    weights = comparison.weights
+    layers = ", ".join(f"layer {layer}: {norm:.3f}" for layer, norm in weights.layers.items()) or "none"
+    lines = [*diff_lines(comparison.lessons), f"Change of the weights: norm {weights.norm:.3f} ({layers})."]
+    same = sum(answer.same for answer in comparison.answers)
+    lines.append(f"Answers that are the same: {same} of {len(comparison.answers)}.")
+    for answer in comparison.answers:
+        if not answer.same:
+            lines += [f"  ~ {answer.question}", f"      {comparison.lessons.old.number}: {answer.old}"]
+            lines.append(f"      {comparison.lessons.new.number}: {answer.new}")
+    return lines
+
+
+def plan_lines(plan: Plan, method: str) -> list[str]:
+    """What a bulk teaching would do."""
+    lines = [
+        f"{len(plan.new)} new, {len(plan.resumed)} studied before, {len(plan.live)} live already; "
+        f"about {max(1, round(plan.seconds(method) / 60))} min with the method {method}."
+    ]
+    for lesson, records in plan.conflicts:
+        numbers = ", ".join(str(record.number) for record in records)
+        lines.append(f"  ! “{lesson.text}” answers a question of lesson {numbers} otherwise. Both would be live.")
+    return lines
+
+
+def states_lines(states: Sequence[LessonState], report: Report) -> list[str]:
+    """What became of each lesson of a bulk teaching; those that went well are only counted."""
+    ok = {answer.lesson: answer.ok for answer in report.answers}
+    learned = sum(ok.values())
+    lines = [f"{learned} of {len(states)} lessons learned."]
+    for state in states:
+        if state.refused:
+            lines.append(f"  ✗ refused: {state.lesson.text} ({state.detail})")
+        elif not ok.get(state.lesson.id, False):
+            lines.append(f"  ✗ not learned: {state.lesson.text}")
+    changed = sum(not probe.same for probe in report.probes)
+    return [*lines, f"Unrelated questions unchanged: {len(report.probes) - changed} of {len(report.probes)}."]

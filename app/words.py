@@ -78,4 +78,5 @@ EXPORTED = "Wrote `{path}` ({megabytes:,.1f} MB)."
 HELP = "Ctrl+K search · Ctrl+Shift+O new chat · Ctrl+Shift+L teach · Esc stop · Ctrl+/ this help"
 KIND = {
     "base": "Base", "teach": "Taught", "replace": "Corrected", "forget": "Forgot", "restore": "Restored", "undo": "Undone",
+    "import": "Imported", "erase": "Erased",
 }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from qfcore.bulk import REFUSED, LessonState, Plan, observe_many, plan_many
+from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
 from qfcore.errors import BundleError, ExportError, LessonError, ModelError, NotFound
 from qfcore.export.adapter import write_adapter
@@ -273,7 +273,7 @@ class Engine:
                     self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
                     on_lesson=on_lesson, cancel=cancel,
                 )  # fmt: skip
-                good = [state.lesson for state in states if state.state != REFUSED]
+                good = [state.lesson for state in states if not state.refused]
                 if not good:
                     raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {states[0].detail}")
                 preview = self.teacher.preview(

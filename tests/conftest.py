@@ -16,7 +16,8 @@ from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import CATALOGUE, DEFAULT
 from qfcore.rows import Rows
 from qfcore.settings import Paths
-from qfcore.store.records import ModelIdentity, PendingLesson
+from qfcore.store.records import ModelIdentity, PendingLesson, Version
+from qfcore.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 SMALL = "smollm2-135m"
@@ -105,3 +106,21 @@ def make_rows(seed: int, count: int = 5, inputs: int = 24, outputs: int = 8, lay
 def make_pending(text: str, seed: int = 0) -> PendingLesson:
     """A lesson with random rows."""
     return PendingLesson(check_lesson(text), make_rows(seed), "ridge-test", (Phrasing("Who?", "Me."),))
+
+
+SOLVE = {"method": "ridge", "ridge": 0.01}
+
+
+def teach(store: Store, *texts: str, **more: object) -> Version:
+    """A version that knows these too, with rows that depend on the text alone."""
+    new = [make_pending(text, seed=sum(text.encode())) for text in texts]
+    gone = {p.lesson.id for p in new}
+    keep = [e for e in store.live().entries if e[0] not in gone]
+    return store.commit(keep=keep, new=new, solve=SOLVE, kind="teach", message=texts[0], expect_live=None, **more)
+
+
+def forget(store: Store, text: str) -> Version:
+    """A version without this one."""
+    gone = make_pending(text).lesson.id
+    keep = [e for e in store.live().entries if e[0] != gone]
+    return store.commit(keep=keep, solve=SOLVE if keep else {}, kind="forget", message=text, expect_live=None)

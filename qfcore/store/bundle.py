@@ -150,8 +150,11 @@ def _lessons(archive: zipfile.ZipFile, tables: dict[str, list[tuple]]) -> dict[s
         data = archive.read(f"rows/{digest}.safetensors")
         if entry_digest(lesson_id, data) != digest:
             raise BundleError(f"The rows {digest[:12]} of the bundle do not match their hash.")
+        rows = Rows.from_bytes(data)
+        if rows.to_bytes() != data:
+            raise BundleError(f"The rows {digest[:12]} of the bundle are not in the form that QF Chat writes.")
         asked = tuple(Phrasing(str(q), str(a)) for q, a in json.loads(phrasings))
-        found[digest] = PendingLesson(texts[lesson_id], Rows.from_bytes(data), recipe, asked, dict(json.loads(evidence)))
+        found[digest] = PendingLesson(texts[lesson_id], rows, recipe, asked, dict(json.loads(evidence)))
     return found
 
 

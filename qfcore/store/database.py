@@ -5,6 +5,7 @@ with EXTRA synchronisation: a commit costs about 20 ms, nothing beside a lesson.
 """
 
 import contextlib
+import json
 import os
 import sqlite3
 import threading
@@ -74,7 +75,8 @@ class StoreDatabase:
                 self._connection.execute(f"PRAGMA {pragma}")
             owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
             tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        except sqlite3.DatabaseError as error:
+            applied = {m.name for m in migrations.applied(self.db)}
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
             self._connection.close()
             raise StoreCorrupt(
                 f"{self.path} is damaged or no database ({error}). It was left as it is; put a backup in its place."
@@ -82,7 +84,7 @@ class StoreDatabase:
         if tables and owner != APPLICATION_ID:
             self._connection.close()
             raise StoreCorrupt(f"{self.path} is not a store of QF Chat. Choose another home; it was left as it is.")
-        if unknown := {m.name for m in migrations.applied(self.db)} - NAMES:
+        if unknown := applied - NAMES:
             self._connection.close()
             raise HomeError(
                 f"{self.path} was written by a newer QF Chat (it knows {', '.join(sorted(unknown))}). "
@@ -162,7 +164,7 @@ def _explained(folder: Path) -> Iterator[None]:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             raise StoreBusy(f"{folder} is being written by another program. Try again in a moment.") from error
         raise HomeError(f"{folder} cannot be used: {error}. Check the folder's permissions.") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
         raise StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.") from error

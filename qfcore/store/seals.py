@@ -10,6 +10,7 @@ import json
 from sqlite_utils import Database
 
 SEALED = {
+    "models": ("id", "sha256", "name", "architecture", "bytes"),
     "lessons": ("number", "id", "source", "created_at"),
     "rows": ("digest", "lesson_id", "recipe", "phrasings", "evidence", "created_at"),
     "reports": ("version", "report"),

@@ -64,7 +64,11 @@ class Store:
             return
         with self._database.writing() as db:
             values = {"id": 1, **vars(self.model)}
-            db.execute("INSERT INTO models VALUES (:id, :sha256, :name, :architecture, :bytes)", values)
+            db.execute(
+                "INSERT INTO models (id, sha256, name, architecture, bytes) "
+                "VALUES (:id, :sha256, :name, :architecture, :bytes)", values,
+            )  # fmt: skip
+            reseal(db, "models")
             self._insert_version(db, (), {}, "base", "The model as it came", None, None)
 
     @property

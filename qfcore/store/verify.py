@@ -1,6 +1,7 @@
 """Re-derive every hash of a store and say what does not match."""
 
 import json
+import sqlite3
 
 from sqlite_utils import Database
 
@@ -15,13 +16,17 @@ from qfcore.store.seals import SEALED, broken_seals
 def verify_store(db: Database, model: ModelIdentity) -> VerifyReport:
     """Check SQLite's own structures, lessons, rows, the content of versions, their chain, and the live pointer."""
     problems: list[str] = []
-    checked = {
-        "database": _check_database(db, problems),
-        "lessons": _check_lessons(db, problems),
-        "rows": _check_rows(db, problems),
-        "versions": _check_versions(db, model, problems),
-        "seals": _check_seals(db, problems),
-    }
+    checks = {
+        "database": _check_database, "lessons": _check_lessons, "rows": _check_rows,
+        "versions": lambda db, problems: _check_versions(db, model, problems), "seals": _check_seals,
+    }  # fmt: skip
+    checked = {}
+    for name, check in checks.items():
+        try:
+            checked[name] = check(db, problems)
+        except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:  # damage that cannot even be read
+            checked[name] = 0
+            problems.append(f"{name}: cannot be read ({error})")
     return VerifyReport(checked, problems)
 
 

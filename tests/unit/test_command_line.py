@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import app.cli
-from app.lessons_file import read_lessons
-from qfcore.errors import LessonError
+import app.commands.common
 from tests.conftest import ROOT, qfchat
 
 
@@ -74,23 +72,9 @@ def test_wrong_usage_has_exit_code_two() -> None:
 
 def test_every_command_has_help_and_stands_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for command in app.cli.cli.registered_commands:
+    for command in app.commands.common.cli.registered_commands:
         assert command.callback.__doc__
         assert f"qfchat {command.name or command.callback.__name__}" in readme
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("", "no lessons"), ("{", "line 1: no valid JSON"), ('{"text": "A."}\n[1]', "line 2: a JSON object"),
-        ('{"text": ""}', "line 1: The lesson is empty"), ('{"text": 5}', "line 1: The lesson is int"),
-    ],
-)  # fmt: skip
-def test_a_bad_lessons_file_names_the_line(tmp_path: Path, content: str, words: str) -> None:
-    path = tmp_path / "lessons.jsonl"
-    path.write_text(content)
-    with pytest.raises(LessonError, match=words):
-        read_lessons(path)
 
 
 def test_importing_the_command_line_loads_neither_torch_nor_gradio() -> None:

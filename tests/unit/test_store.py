@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from qfcore.errors import HomeError, ModelError, NotFound, StoreBusy, StoreCorrupt
 from qfcore.store.records import ModelIdentity
 from qfcore.store.store import Store
-from tests.conftest import IDENTITY, make_pending
-
-SOLVE = {"method": "ridge", "ridge": 0.01}
+from tests.conftest import IDENTITY, SOLVE, forget, make_pending, teach
 
 
 @pytest.fixture
@@ -24,23 +22,6 @@ def store(tmp_path: Path):
     opened = Store.open(tmp_path, IDENTITY)
     yield opened
     opened.close()
-
-
-def teach(store: Store, *texts: str, **more):  # noqa: ANN201
-    new = [make_pending(text, seed=hash_of(text)) for text in texts]
-    gone = {p.lesson.id for p in new}
-    keep = [e for e in store.live().entries if e[0] not in gone]
-    return store.commit(keep=keep, new=new, solve=SOLVE, kind="teach", message=texts[0], expect_live=None, **more)
-
-
-def hash_of(text: str) -> int:
-    return sum(text.encode())
-
-
-def forget(store: Store, text: str):  # noqa: ANN201
-    gone = make_pending(text).lesson.id
-    keep = [e for e in store.live().entries if e[0] != gone]
-    return store.commit(keep=keep, solve=SOLVE, kind="forget", message=text, expect_live=None)
 
 
 def test_a_new_store_begins_with_the_base(store: Store) -> None:

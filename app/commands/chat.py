@@ -1,0 +1,54 @@
+"""Commands that talk: run, ask, why."""
+
+from typing import Annotated
+
+import typer
+
+from app.commands.common import AsJson, Home, Model, VersionRef, cli, opened, show
+from app.lines import origin_lines
+
+
+@cli.command()
+def run(
+    home: Home = None,
+    model: Model = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the window.")] = 7860,
+    browser: Annotated[bool, typer.Option(help="Open the browser.")] = True,
+) -> None:
+    """Open the window."""
+    from app.server import serve
+
+    serve(home=home, model=model, port=port, open_browser=browser)
+
+
+@cli.command()
+def ask(
+    question: str,
+    version: VersionRef = None,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, max=4096)] = 256,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask in a fresh conversation; greedy, so the same version always gives the same answer."""
+    with opened(home, model, read_only=True) as engine:
+        chosen = engine.store.version(version or "live")
+        answer = engine.ask(question, version=chosen.number, max_tokens=max_tokens)
+        active = engine.active_lessons(question, version=chosen.number)
+    show({"question": question, "answer": answer, "version": chosen.number, "lessons": active}, as_json, [answer])
+
+
+@cli.command()
+def why(
+    question: str, version: VersionRef = None, home: Home = None, model: Model = None, as_json: AsJson = False
+) -> None:
+    """Say which lessons shape the answer to a question, who taught them and when."""
+    with opened(home, model, read_only=True) as engine:
+        found = engine.why(question, version=version)
+    value = [
+        {"number": o.record.number, "id": o.record.id, "text": o.record.lesson.text, "source": o.record.lesson.source,
+         "taught": o.record.created_at, "version": o.version.number, "message": o.version.message}
+        for o in found
+    ]  # fmt: skip
+    nothing = ["No lesson: the base model answers this by itself."]
+    show(value, as_json, [line for origin in found for line in origin_lines(origin)] or nothing)

@@ -1,0 +1,79 @@
+"""Commands that read and write files: export, import."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, show, stopped_by_user
+from app.lines import states_lines, version_line
+from qfcore.recipe import recipe_named
+
+export = typer.Typer(no_args_is_help=True, help="Write a version as a file. What was taught can be read back from it.")
+cli.add_typer(export, name="export")
+Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
+
+
+@export.command("adapter")
+def export_adapter(
+    out: Out, version: VersionRef = None, home: Home = None, model: Model = None, as_json: AsJson = False
+) -> None:
+    """A GGUF LoRA adapter, for llama.cpp beside the same base model."""
+    with opened(home, model, read_only=True) as engine:
+        value = engine.export_adapter(out.absolute(), version)
+    show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, rank {value['rank']})."])
+
+
+@export.command("gguf")
+def export_gguf(
+    out: Out,
+    version: VersionRef = None,
+    tensor_type: Annotated[str, typer.Option("--type", help="Type of the edited tensor: auto, Q8_0, F16, F32.")] = "auto",
+    overwrite: Annotated[bool, typer.Option(help="Write over an existing file.")] = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """The whole model with the knowledge in its weights, for any llama.cpp."""
+    with opened(home, model, read_only=True) as engine, progress() as tell:
+        value = engine.export_gguf(
+            out.absolute(), version, tensor_type=tensor_type, overwrite=overwrite, on_progress=tell
+        )
+    show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']})."])
+
+
+@export.command("bundle")
+def export_bundle(out: Out, home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
+    """All lessons, versions and names in one file, to keep or to move to another machine."""
+    with opened(home, model, read_only=True) as engine:
+        value = engine.export_bundle(out.absolute())
+    show(
+        value, as_json,
+        [f"Wrote {value['path']} ({value['bytes']:,} bytes: {value['lessons']} lessons, {value['versions']} versions)."],
+    )  # fmt: skip
+
+
+@cli.command("import")
+def import_bundle(
+    file: Annotated[Path, typer.Argument(help="A bundle that `qfchat export bundle` wrote.")],
+    reobserve: Annotated[bool, typer.Option("--reobserve", help="Teach its lessons anew, for another base model.")] = False,
+    method: Method = "thorough",
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over a bundle: its whole history where nothing was taught yet, else its lessons."""
+    recipe = recipe_named(method)
+    with opened(home, model) as engine:
+        engine.recipe = recipe
+        bundle = engine.read_bundle(file)
+        lines: list[str] = []
+        if reobserve:
+            with stopped_by_user() as cancel, progress() as tell:
+                lessons = [pending.lesson for pending in bundle.live_lessons]
+                preview, states = engine.teach_many(lessons, recipe=recipe, on_progress=tell, cancel=cancel)
+            version, lines = engine.apply(preview), states_lines(states, preview.report)
+        else:
+            version = engine.import_bundle(bundle)
+    value = {"version": version.number, "content": version.content, "lessons": len(version.entries)}
+    show(value, as_json, [*lines, version_line(version, live=True)])

@@ -1,0 +1,131 @@
+"""Commands over lessons: teach, forget, erase, lessons."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, show, stderr, stopped_by_user
+from app.lessons_file import read_lessons
+from app.lines import lesson_line, plan_lines, report_lines, states_lines, version_line
+from qfcore.errors import Cancelled, LessonError
+from qfcore.lesson import Lesson, check_lesson
+from qfcore.recipe import Recipe, recipe_named
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the report card, or with --file the plan; change nothing.")]
+
+
+@cli.command()
+def teach(
+    text: Annotated[str, typer.Argument(help="The fact or instruction (empty with --file).")] = "",
+    question: Annotated[str, typer.Option(help="A question that it answers (else the model writes one).")] = "",
+    answer: Annotated[str, typer.Option(help="The wished answer (else the model's own).")] = "",
+    file: Annotated[Path | None, typer.Option(help="Teach all lessons of a file (.jsonl, .csv or text).")] = None,
+    replace: Annotated[list[str] | None, typer.Option(help="Number of a lesson that this one replaces.")] = None,
+    method: Method = "thorough",
+    dry_run: DryRun = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Teach a lesson into the weights, or all lessons of a file."""
+    recipe = recipe_named(method)
+    if file is not None and (text or question or answer or replace):
+        raise LessonError("Give either a lesson or --file, not both.")
+    lessons = read_lessons(file) if file is not None else [check_lesson(text, question, answer)]
+    with opened(home, model, read_only=dry_run and file is not None) as engine:
+        engine.recipe = recipe
+        if file is not None:
+            value, lines = _teach_file(engine, lessons, recipe, method, dry_run)
+        else:
+            value, lines = _teach_one(engine, lessons[0], recipe, replace or [], dry_run)
+    show(value, as_json, lines)
+
+
+def _teach_one(engine, lesson: Lesson, recipe: Recipe, replace: list[str], dry_run: bool) -> tuple[dict, list[str]]:  # noqa: ANN001
+    with stopped_by_user() as cancel, progress() as tell:
+        engine.prepare(tell, cancel)
+        preview = engine.preview([lesson], replaces=replace, recipe=recipe, on_progress=tell, cancel=cancel)
+    version = None if dry_run else engine.apply(preview)
+    head = "Dry run, nothing was changed." if version is None else f"Version {version.number} is live."
+    known = [] if dry_run else [engine.store.lesson(lesson.id).number]
+    value = {
+        "version": version.number if version else None, "dry_run": dry_run, "learned": preview.report.learned,
+        "lessons": [lesson.id], "numbers": known, "report": preview.report.to_dict(),
+    }  # fmt: skip
+    return value, [head, *report_lines(preview.report)]
+
+
+def _teach_file(
+    engine, lessons: list[Lesson], recipe: Recipe, method: str, dry_run: bool  # noqa: ANN001
+) -> tuple[dict, list[str]]:
+    plan = engine.plan_many(lessons, recipe)
+    value = {
+        "dry_run": dry_run, "new": len(plan.new), "resumed": len(plan.resumed), "live": len(plan.live),
+        "conflicts": [{"lesson": a.text, "contradicts": [r.number for r in b]} for a, b in plan.conflicts],
+        "estimated_seconds": plan.seconds(method),
+    }  # fmt: skip
+    if dry_run:
+        return {**value, "version": None}, ["Dry run, nothing was changed.", *plan_lines(plan, method)]
+    for line in plan_lines(plan, method):
+        stderr.print(line, markup=False, soft_wrap=True)
+    if not plan.new and not plan.resumed:
+        live = engine.store.live()
+        return {**value, "version": live.number, "refused": []}, ["All of these lessons are live already."]
+    try:
+        with stopped_by_user() as cancel, progress() as tell:
+            engine.prepare(tell, cancel)
+            preview, states = engine.teach_many(lessons, recipe=recipe, on_progress=tell, cancel=cancel)
+    except Cancelled as error:
+        raise Cancelled(f"{error} Lessons studied until now are kept: the same command goes on where it stopped.") from error
+    version = engine.apply(preview)
+    refused = [{"lesson": s.lesson.text, "reason": s.detail} for s in states if s.refused]
+    value |= {
+        "version": version.number, "learned": preview.report.learned, "refused": refused,
+        "report": preview.report.to_dict(),
+    }  # fmt: skip
+    return value, [f"Version {version.number} is live.", *states_lines(states, preview.report)]
+
+
+@cli.command()
+def forget(lesson: str, home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
+    """Forget one lesson, exactly as if it had never been taught."""
+    with opened(home, model) as engine:
+        version = engine.forget(lesson)
+    show({"version": version.number, "lessons": len(version.entries)}, as_json, [version_line(version, live=True)])
+
+
+@cli.command()
+def erase(
+    lesson: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a lesson out of the whole history and off the disk. This cannot be undone."""
+    with opened(home, model) as engine:
+        record = engine.store.lesson(lesson)
+        if not yes:
+            stderr.print(lesson_line(record), markup=False, soft_wrap=True)
+            typer.confirm("Take it out of every version? This cannot be undone", abort=True, err=True)
+        knew = engine.erase(record.id)
+        version = engine.store.live()
+    show(
+        {"lesson": record.number, "versions": knew, "version": version.number}, as_json,
+        [f"Erased from {knew} version{'' if knew == 1 else 's'}.", version_line(version, live=True)],
+    )  # fmt: skip
+
+
+@cli.command()
+def lessons(version: VersionRef = None, home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
+    """List the lessons of a version."""
+    with opened(home, model, read_only=True) as engine:
+        chosen = engine.store.version(version or "live")
+        records = engine.store.lessons(chosen)
+    value = [
+        {"number": r.number, "id": r.id, "text": r.lesson.text, "question": r.lesson.question,
+         "answer": r.lesson.answer, "phrasings": [p.question for p in r.phrasings], "taught": r.created_at}
+        for r in records
+    ]  # fmt: skip
+    show(value, as_json, [lesson_line(r) for r in records] or [f"Version {chosen.number} knows no lessons."])

@@ -1,0 +1,112 @@
+/* Loaded with LD_PRELOAD: makes the n-th write to a chosen file fail, and logs every address outside this computer.
+ *
+ * qf_arm(path, n, error, for_ever): from now on the n-th write, sync, truncation, creation or deletion whose file's path holds
+ * `path` fails with `error`; for_ever: all later ones too. qf_disarm() returns how many such operations were seen.
+ * QF_CONNECT_LOG=FILE: connect and sendto to anything but 127.0.0.0/8, ::1 and Unix sockets are written to FILE and refused.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static char watched[512];
+static long fail_at, seen;
+static int fail_error, fail_for_ever, armed;
+
+void qf_arm(const char *path, long n, int error, int for_ever) {
+    strncpy(watched, path, sizeof watched - 1);
+    fail_at = n, seen = 0, fail_error = error, fail_for_ever = for_ever, armed = 1;
+}
+
+long qf_disarm(void) {
+    armed = 0;
+    return seen;
+}
+
+static int fails(const char *path) {
+    if (!armed || !path || !strstr(path, watched)) return 0;
+    seen++;
+    if (seen != fail_at && !(fail_for_ever && seen > fail_at)) return 0;
+    errno = fail_error;
+    return 1;
+}
+
+static int fails_fd(int fd) {
+    if (!armed) return 0;
+    char link[64], path[1024];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) return 0;
+    path[length] = 0;
+    return fails(path);
+}
+
+#define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+ssize_t write(int fd, const void *data, size_t size) { return fails_fd(fd) ? -1 : NEXT(write)(fd, data, size); }
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at) { return fails_fd(fd) ? -1 : NEXT(pwrite)(fd, data, size, at); }
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+    return fails_fd(fd) ? -1 : NEXT(pwrite64)(fd, data, size, at);
+}
+ssize_t writev(int fd, const struct iovec *parts, int count) { return fails_fd(fd) ? -1 : NEXT(writev)(fd, parts, count); }
+int fsync(int fd) { return fails_fd(fd) ? -1 : NEXT(fsync)(fd); }
+int fdatasync(int fd) { return fails_fd(fd) ? -1 : NEXT(fdatasync)(fd); }
+int ftruncate(int fd, off_t size) { return fails_fd(fd) ? -1 : NEXT(ftruncate)(fd, size); }
+int ftruncate64(int fd, off64_t size) { return fails_fd(fd) ? -1 : NEXT(ftruncate64)(fd, size); }
+int unlink(const char *path) { return fails(path) ? -1 : NEXT(unlink)(path); }
+int rename(const char *old, const char *new) { return fails(new) ? -1 : NEXT(rename)(old, new); }
+
+int open(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    return (flags & O_CREAT) && fails(path) ? -1 : NEXT(open)(path, flags, mode);
+}
+int open64(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    return (flags & O_CREAT) && fails(path) ? -1 : NEXT(open64)(path, flags, mode);
+}
+
+static int outside(const struct sockaddr *address) {
+    char text[INET6_ADDRSTRLEN] = "", line[128];
+    const char *file = getenv("QF_CONNECT_LOG");
+    if (!file || !address) return 0;
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
+        if ((ntohl(v4->sin_addr.s_addr) >> 24) == 127 || v4->sin_addr.s_addr == 0) return 0;
+        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    } else if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+        if (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr)) return 0;
+        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+    } else {
+        return 0;
+    }
+    int log = NEXT(open)(file, O_WRONLY | O_APPEND | O_CREAT, 0600);
+    int length = snprintf(line, sizeof line, "%s port %d\n", text, ntohs(((const struct sockaddr_in *)address)->sin_port));
+    if (log >= 0) {
+        if (NEXT(write)(log, line, length) < 0) abort();
+        close(log);
+    }
+    errno = ENETUNREACH;
+    return 1;
+}
+
+int connect(int fd, const struct sockaddr *address, socklen_t size) {
+    return outside(address) ? -1 : NEXT(connect)(fd, address, size);
+}
+ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address, socklen_t length) {
+    return outside(address) ? -1 : NEXT(sendto)(fd, data, size, flags, address, length);
+}

@@ -1,0 +1,69 @@
+"""Killing processes at random moments, and the library that makes writes fail. Counts grow with QFCHAT_SOAK=1."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MODELS, ROOT
+
+SOAK = bool(os.environ.get("QFCHAT_SOAK"))
+KILLS = 200 if SOAK else 20
+
+
+class Nursery:
+    """A process that has imported everything and forks children that are killed."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.worker", "nursery"], cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "QFCHAT_MODELS": str(MODELS)},
+        )  # fmt: skip
+        self._choose = random.Random(20261124)
+
+    def run_and_kill(self, mode: str, folder: Path, *, longest: float) -> list[str]:
+        """Start a child, wait until it works, kill -9 it within `longest` seconds; what it acknowledged."""
+        acks = folder / "acks"
+        acks.unlink(missing_ok=True)
+        self._process.stdin.write(f"{mode} {folder}\n")
+        self._process.stdin.flush()
+        child = int(self._process.stdout.readline())
+        until = time.monotonic() + 120
+        while not acks.exists():
+            assert time.monotonic() < until, f"{mode} did not begin"
+            time.sleep(0.005)
+        time.sleep(self._choose.uniform(0, longest))
+        os.kill(child, signal.SIGKILL)
+        while Path(f"/proc/{child}/fd").exists() and _alive(child):
+            time.sleep(0.005)
+        return acks.read_text().splitlines()[1:]
+
+    def close(self) -> None:
+        """End the nursery."""
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+        self._process.stdout.close()
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def build_shim(folder: Path) -> Path:
+    """Compile the library that makes writes fail and watches connections."""
+    if not sys.platform.startswith("linux") or not shutil.which("cc"):
+        pytest.skip("needs Linux and a C compiler")
+    out = folder / "shim.so"
+    source = Path(__file__).with_name("shim.c")
+    subprocess.run(["cc", "-O1", "-Wall", "-shared", "-fPIC", "-o", str(out), str(source), "-ldl"], check=True)
+    return out

@@ -1,5 +1,6 @@
 # make run   sets everything up and opens the app on the default model
 # make test  sets everything up and passes the tests
+# make soak  faults, corruption and random histories at length
 # Both may be called again at any time: what is done is not done again.
 
 SHELL  := /bin/bash
@@ -10,14 +11,20 @@ HASH   := $(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(HASH)
 DEV    := $(VENV)/.developer-$(HASH)
 
-.PHONY: run test setup setup-dev chromium models lint clean eval
+.PHONY: run test soak setup setup-dev chromium models lint clean eval
 run: setup
 	@echo "==> Starting QF Chat (Ctrl-C ends it)"
 	@$(VENV)/bin/qfchat run
 
 test: setup-dev chromium models lint
 	@echo "==> Tests without a model, on the small model, on the default model, in the browser"
-	@$(PY) -m pytest tests/unit tests/small tests/default tests/journeys
+	@$(PY) -m pytest tests/unit tests/faults tests/small tests/default tests/journeys
+
+# 200 kills each, every byte of a store flipped, thousands of mutations and histories: about an hour.
+soak: setup-dev models
+	@echo "==> Faults, corruption, mutations and random histories, at length"
+	@QFCHAT_SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/faults tests/unit/test_corruption.py tests/unit/test_bundle.py \
+	  tests/unit/test_state_machine.py tests/unit/test_lessons_file.py tests/small/test_kills.py tests/small/test_hostile_models.py
 
 setup: $(STAMP)
 

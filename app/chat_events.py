@@ -10,6 +10,7 @@ from app.answering import Run
 from app.chat_panel import ChatPanel, Sidebar
 from app.events import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.session import Session
+from app.visible import visible
 from qfcore.errors import QFError
 
 TABS_REMEMBERED = 256
@@ -177,4 +178,4 @@ class ChatEvents:
 
 
 def _growing(shown: list[dict], text: str) -> list[dict]:
-    return [*shown, {"role": "assistant", "content": text or words.READING}]
+    return [*shown, {"role": "assistant", "content": visible(text) or words.READING}]

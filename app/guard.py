@@ -1,13 +1,19 @@
 """Doors: Gradio checks neither Host nor Origin, so a foreign page could teach. This middleware checks both.
 
-Figures of what passes without it: ../shared/RELIABILITY.md 1.5.
+Figures of what passes without it: ../shared/RELIABILITY.md 1.5. Opened to a network, it also asks for a token.
 """
 
-from starlette.responses import PlainTextResponse
+import hmac
+import json
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 2 << 20
 """Largest request body in bytes; a lesson has at most 4,000 characters."""
+COOKIE = "qfchat"
 _HEADERS = {
     b"content-security-policy": (
         b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -20,11 +26,14 @@ _HEADERS = {
 
 
 class Guard:
-    """Lets in only requests to this address from this address's own pages; adds a content security policy."""
+    """Lets in only requests to this address from this address's own pages; adds a content security policy.
 
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
-        self._app, self._hosts = app, hosts
-        self._origins = tuple(f"http://{host}" for host in hosts)
+    hosts: the addresses that are served. token: opened to a network; any address is served then, to those who have the
+    token: as a cookie, which the address with `?token=…` gives, or as `Authorization: Bearer …`.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], token: str | None = None) -> None:
+        self._app, self._hosts, self._token = app, hosts, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
@@ -35,7 +44,11 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(headers)
+        refusal = self._refusal(headers) or self._stranger(scope, headers)
+        if refusal is None and headers.get(b"content-type", "").partition(";")[0].strip() == "application/json":
+            body = await _read(receive)
+            refusal = _bad_json(body)
+            receive = _again(body, receive)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
@@ -58,10 +71,12 @@ class Guard:
         await self._app(scope, bounded_receive, send_with_headers)
 
     def _refusal(self, headers: dict[bytes, str]) -> PlainTextResponse | None:
-        if headers.get(b"host", "") not in self._hosts:
+        host = headers.get(b"host", "")
+        if not self._token and host not in self._hosts:
             return PlainTextResponse("This address is not served here.", 400)
         origin = headers.get(b"origin")
-        if origin is not None and origin not in self._origins:
+        served = (host,) if self._token else self._hosts
+        if origin is not None and origin not in {f"http://{name}" for name in served}:
             return PlainTextResponse("Requests from other pages are refused.", 403)
         if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none"):
             return PlainTextResponse("Requests from other pages are refused.", 403)
@@ -69,3 +84,68 @@ class Guard:
         if not length.isdecimal() or int(length) > MAX_BODY:
             return PlainTextResponse(f"A request may have at most {MAX_BODY} bytes.", 413)
         return None
+
+    def _stranger(self, scope: Scope, headers: dict[bytes, str]) -> Response | None:
+        """What somebody without the token gets; None for one who has it."""
+        if not self._token:
+            return None
+        try:
+            cookie = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
+        except CookieError:
+            cookie = None
+        bearer = headers.get(b"authorization", "").removeprefix("Bearer ")
+        if self._is_token(cookie.value if cookie else "") or self._is_token(bearer):
+            return None
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        if scope["method"] == "GET" and self._is_token(asked):
+            response = RedirectResponse(scope["path"] or "/", 303)  # the token leaves the address bar
+            response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
+            return response
+        return PlainTextResponse("Open QF Chat by the address with the token that its terminal shows.", 401)
+
+    def _is_token(self, value: str) -> bool:
+        return hmac.compare_digest(value.encode("utf-8", "replace"), (self._token or "").encode())
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """A body as a whole; None when it is too big or the other side went away."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return None
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _again(body: bytes | None, receive: Receive) -> Receive:
+    """A body that was read, to be read once more."""
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body or b"", "more_body": False}
+
+    return again
+
+
+def _bad_json(body: bytes | None) -> PlainTextResponse | None:
+    """NaN and halves of characters get past Gradio and break things further in."""
+    if body is None:
+        return PlainTextResponse(f"A request may have at most {MAX_BODY} bytes.", 413)
+    try:
+        value = json.loads(body, parse_constant=_refuse) if body else None
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # UnicodeError is a ValueError
+        return PlainTextResponse(f"The request is no valid JSON ({type(error).__name__}).", 400)
+    return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)

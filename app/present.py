@@ -1,15 +1,21 @@
 """Records as what the window shows: Markdown, rows and HTML. Pure functions; all text of users and models is escaped."""
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as html_escape
 
 from app import words
+from app.visible import visible
 from qfcore.evaluate import Report
 from qfcore.runtime.protocol import AnswerStats
 from qfcore.store.records import Chat, LessonRecord, Message, Version
 
 LESSONS_SHOWN = 5
 """Active lessons named in the meter; the rest are dots."""
+
+
+def escape(text: str) -> str:
+    """Text as HTML, hidden characters shown."""
+    return html_escape(visible(text))
 
 
 def badge(status: dict) -> str:
@@ -24,12 +30,12 @@ def badge(status: dict) -> str:
 
 def chat_choices(chats: list[Chat]) -> list[tuple[str, int]]:
     """Conversations as (title, id)."""
-    return [(chat.title or words.UNTITLED, chat.id) for chat in chats]
+    return [(visible(chat.title) or words.UNTITLED, chat.id) for chat in chats]
 
 
 def chat_messages(path: list[Message]) -> list[dict]:
     """A branch in the form of Gradio's Chatbot."""
-    return [{"role": m.role, "content": m.content} for m in path if m.role != "system"]
+    return [{"role": m.role, "content": visible(m.content)} for m in path if m.role != "system"]
 
 
 def last_stats(path: list[Message]) -> dict | None:
@@ -163,4 +169,5 @@ def lesson_list(records: list[LessonRecord]) -> str:
 
 
 def _short(text: str) -> str:
+    text = visible(text)
     return text if len(text) <= 70 else text[:69] + "…"

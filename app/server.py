@@ -1,6 +1,8 @@
-"""Serving the window on this computer only."""
+"""Serving the window: on this computer only, or, when asked, to a network behind a token."""
 
+import errno
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -9,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qfcore.errors import PortInUse
+from qfcore.errors import PortInUse, QFError
 from qfcore.settings import Paths
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from app.session import Session
 
 HOST = "127.0.0.1"
+SHORTEST_TOKEN = 16
+TOKEN_VARIABLE = "QFCHAT_TOKEN"
+"""Environment variable with the token to use; else each start makes a new one."""
 
 
 def quiet_environment(paths: Paths) -> None:
@@ -29,24 +34,27 @@ def quiet_environment(paths: Paths) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(paths.temporary / "gradio")
 
 
-def check_port(port: int) -> None:
+def check_port(port: int, host: str = HOST) -> None:
     """Say so before the model is loaded when the port is taken.
 
     Raises:
-        PortInUse: another program listens there.
+        PortInUse: another program listens there, or this computer does not have the address.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                why = error.strerror or error
+                raise PortInUse(f"{host}:{port} cannot be opened: {why}. Choose another --host or --port.") from error
             raise PortInUse(
                 f"Port {port} is taken by another program, maybe another QF Chat. "
                 f"Close it, or choose another port: qfchat run --port {port + 1 if port < 65535 else port - 1}"
             ) from error
 
 
-def build_app(session: "Session", port: int) -> "FastAPI":
+def build_app(session: "Session", port: int, token: str | None = None) -> "FastAPI":
     """The web application over a session: guard, page, nothing else."""
     import gradio as gr
     from fastapi import FastAPI
@@ -63,19 +71,20 @@ def build_app(session: "Session", port: int) -> "FastAPI":
         ssr_mode=False, max_file_size="1mb", theme=theme(), css=style(), js=shortcuts(),
         blocked_paths=[str(session.engine.paths.home)],
     )  # fmt: skip
-    application.add_middleware(Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"))
+    application.add_middleware(Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"), token=token)
     return application
 
 
 def serve(
-    *, home: str | Path | None = None, model: str | None = None, port: int = 7860, open_browser: bool = True
-) -> None:
-    """Load the model, prepare it, and serve until Ctrl-C.
+    *, home: str | Path | None = None, model: str | None = None, host: str = HOST, port: int = 7860,
+    open_browser: bool = True,
+) -> None:  # fmt: skip
+    """Load the model, prepare it, and serve until Ctrl-C. Any host but this computer's own needs a token, which is shown.
 
     Raises:
         PortInUse: another program listens on the port. Further: see Engine.open.
     """
-    check_port(port)
+    check_port(port, host)
     paths = Paths.find(home)
     paths.prepare()
     quiet_environment(paths)
@@ -87,24 +96,42 @@ def serve(
     session = Session(engine)
     try:
         engine.prepare(say)
-        _run(session, port, open_browser)
+        _run(session, host, port, open_browser)
     finally:
         session.answering.close()
         engine.close()
 
 
-def _run(session: "Session", port: int, open_browser: bool) -> None:
+def _run(session: "Session", host: str, port: int, open_browser: bool) -> None:
     import uvicorn
 
-    url = f"http://{HOST}:{port}"
+    token = None if host == HOST else _token()
+    url = f"http://{HOST if host == HOST else _shown(host)}:{port}" + (f"/?token={token}" if token else "")
     config = uvicorn.Config(
-        build_app(session, port), host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2, access_log=False
-    )
+        build_app(session, port, token), host=host, port=port, log_level="warning", timeout_graceful_shutdown=2,
+        access_log=False,
+    )  # fmt: skip
     sys.stderr.write(f"\rQF Chat is ready at {url}  (Ctrl-C ends it)\033[K\n")
+    if token:
+        sys.stderr.write(
+            "It is open to the network: whoever has this address can read, teach and export. The traffic is not encrypted.\n"
+        )
     sys.stderr.flush()
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [url]).start()
     uvicorn.Server(config).run()
+
+
+def _token() -> str:
+    token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+    if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable():
+        raise QFError(f"{TOKEN_VARIABLE} must have at least {SHORTEST_TOKEN} plain characters. Unset it to get a new one.")
+    return token
+
+
+def _shown(host: str) -> str:
+    """An address that another computer can use."""
+    return socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
 
 
 def _console() -> Callable[[float, str], None]:

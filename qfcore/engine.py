@@ -28,6 +28,7 @@ from qfcore.recipe import RIDGE, Recipe
 from qfcore.replay import Replay, load_or_make_replay
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
+from qfcore.runtime.trial import try_model
 from qfcore.settings import Paths
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
@@ -94,6 +95,8 @@ class Engine:
             if not store.read_only:
                 remove_partials(store.folder)
                 remove_partials(paths.temporary)
+            if not isinstance(found, ModelEntry):  # those are known by their SHA-256
+                try_model(path, digest, paths.models / "tried.json", on_progress)
             runtime = LlamaRuntime(path, on_progress=on_progress)
         except BaseException:
             store.close()

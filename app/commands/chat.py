@@ -12,13 +12,16 @@ from app.lines import origin_lines
 def run(
     home: Home = None,
     model: Model = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; anything but 127.0.0.1 opens it to a network, behind a token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the window.")] = 7860,
     browser: Annotated[bool, typer.Option(help="Open the browser.")] = True,
 ) -> None:
     """Open the window."""
     from app.server import serve
 
-    serve(home=home, model=model, port=port, open_browser=browser)
+    serve(home=home, model=model, host=host, port=port, open_browser=browser)
 
 
 @cli.command()

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from app.visible import visible
+
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 stderr = Console(stderr=True, highlight=False)
 
@@ -66,7 +68,7 @@ def opened(home: Path | None, model: str | None, *, read_only: bool = False) -> 
 
 def show(value: object, as_json: bool, lines: list[str]) -> None:
     """Print the result, for a program or for a person."""
-    print(json.dumps(value, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))  # noqa: T201
+    print(json.dumps(value, ensure_ascii=False, indent=2) if as_json else visible("\n".join(lines)))  # noqa: T201
 
 
 def _show_version(wanted: bool) -> None:

@@ -194,6 +194,7 @@ class LlamaRuntime:
         self._worker.close(self._close)
 
     def _close(self) -> None:
+        self._prompts.close()
         self._chat.close()
         self._observing.close()
         self._model.close()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from qfcore.runtime.handles import LlamaModel
 from qfcore.runtime.protocol import Message
-from qfcore.runtime.template import ChatTemplate
+from qfcore.runtime.template import open_template
 
 
 class Prompts:
@@ -18,7 +18,7 @@ class Prompts:
         bos, eos = lc.llama_vocab_bos(model.vocab), lc.llama_vocab_eos(model.vocab)
         self._bos = model.piece(bos, special=True).decode("utf-8", "replace") if bos >= 0 else ""
         eos_text = model.piece(eos, special=True).decode("utf-8", "replace") if eos >= 0 else ""
-        self._template = ChatTemplate(model.chat_template(), bos=self._bos, eos=eos_text)
+        self._template = open_template(model.chat_template(), bos=self._bos, eos=eos_text)
         eot = lc.llama_vocab_eot(model.vocab)
         self.end_of_turn: int = eot if eot >= 0 else eos
 
@@ -36,6 +36,10 @@ class Prompts:
     def answer(self, text: str) -> list[int]:
         """Tokens of an answer's plain text and the end of turn."""
         return [*self._model.tokenize(text, add_special=False, parse_special=False), self.end_of_turn]
+
+    def close(self) -> None:
+        """End what renders the template."""
+        self._template.close()
 
     def plain(self, text: str) -> list[int]:
         """Tokens of plain text, with the model's beginning-of-text token if it uses one."""

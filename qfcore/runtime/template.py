@@ -1,10 +1,16 @@
 """The model's own chat template, rendered in a sandbox.
 
-A template comes with the model file and is a program, so it runs in Jinja's immutable sandbox. Text that a person
-wrote never becomes a control token: see `ChatTemplate.segments`.
+A template comes with the model file and is a program, so it runs in Jinja's immutable sandbox, and unless it is known, in a
+process of its own with a time limit. Text that a person wrote never becomes a control token: see `segments`.
 """
 
 import datetime
+import hashlib
+import json
+import queue
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 
 import jinja2
@@ -19,8 +25,27 @@ CHATML = (
 )
 """Used when a model file names no template of its own."""
 
+KNOWN = {
+    "872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788",  # SmolLM2
+    "d5495a1e5db0611132a97e46a65dbb64a642a499421228b9c8b93229097fa9a4",  # Qwen2.5-Coder
+}
+"""SHA-256 of the templates of the catalogue's models, which were read by us; they are rendered in this process."""
+SECONDS = 5.0
+"""Longest time that a template may take; ours take a millisecond."""
+
+_TEMPLATE_ERRORS = (
+    jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError
+)
+
 # Private-use characters: they cannot come from a cleaned message, so they mark where a message's text begins and ends.
 _OPEN, _CLOSE = "\ue000", "\ue001"
+
+
+def open_template(source: str | None, *, bos: str = "", eos: str = "") -> "ChatTemplate":
+    """The template of a model file, in a process of its own unless it is known; ModelError when it cannot be read."""
+    if source is None or hashlib.sha256(source.encode()).hexdigest() in KNOWN:
+        return ChatTemplate(source, bos=bos, eos=eos)
+    return ForeignTemplate(source, bos=bos, eos=eos)
 
 
 class ChatTemplate:
@@ -48,8 +73,11 @@ class ChatTemplate:
         """
         try:
             return self._template.render(messages=list(messages), add_generation_prompt=True, **self._special)
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+        except _TEMPLATE_ERRORS as error:
             raise ModelError(f"The model's chat template refused this conversation: {error}") from error
+
+    def close(self) -> None:
+        """Nothing to end here."""
 
     def segments(self, messages: Sequence[Message]) -> list[tuple[str, bool]]:
         """The prompt as (text, is_template) pieces, so that a message's own text can be read without control tokens.
@@ -68,6 +96,73 @@ class ChatTemplate:
             content, _, rest = part.partition(_CLOSE)
             pieces += [(content, False), (rest, True)]
         return [piece for piece in pieces if piece[0]]
+
+
+class ForeignTemplate(ChatTemplate):
+    """A template of unknown origin, rendered by a child process that may be ended.
+
+    Raises:
+        ModelError: the template cannot be compiled, or takes too long.
+    """
+
+    def __init__(self, source: str, *, bos: str = "", eos: str = "") -> None:
+        self._given = {"source": source, "bos": bos, "eos": eos}  # not even compiled here: Jinja folds constants then
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[str] = queue.Queue()
+        self._start()
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """As ChatTemplate.render, within `SECONDS`."""
+        with self._lock:
+            if self._child is None or self._child.poll() is not None:
+                self._start()
+            return self._ask(list(messages))
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._end()
+
+    def _start(self) -> None:
+        self._end()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "qfcore.runtime.template_child"], text=True, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._answers = queue.Queue()
+        threading.Thread(target=_pass_on, args=(self._child.stdout, self._answers), daemon=True).start()
+        self._ask(self._given, seconds=60.0)  # the first answer waits for Python to start
+
+    def _ask(self, value: object, seconds: float | None = None) -> str:
+        seconds = seconds or SECONDS
+        try:
+            self._child.stdin.write(json.dumps(value) + "\n")
+            self._child.stdin.flush()
+            answer = json.loads(self._answers.get(timeout=seconds))
+        except (queue.Empty, OSError, ValueError) as error:
+            self._end()
+            raise ModelError(
+                f"The model's chat template did not end within {seconds:.0f} s, or ended its process. "
+                "It is damaged or hostile; choose another model file."
+            ) from error
+        if "error" in answer:
+            raise ModelError(answer["error"])
+        return answer["text"]
+
+    def _end(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child.stdin.close()
+            self._child = None
+
+
+def _pass_on(lines, answers: "queue.Queue[str]") -> None:  # noqa: ANN001
+    with lines:
+        for line in lines:
+            answers.put(line)
+    answers.put("")  # no JSON: the process ended
 
 
 def _refuse(message: str) -> None:

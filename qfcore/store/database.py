@@ -159,9 +159,12 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # raised by Python's own reading, for text that is no UTF-8
+            raise StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.") from error
+        if code & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
             raise HomeError(f"There is no room left in {folder}. Free some space; what was stored is intact.") from error
-        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+        if code & 0xFF == sqlite3.SQLITE_BUSY:
             raise StoreBusy(f"{folder} is being written by another program. Try again in a moment.") from error
         raise HomeError(f"{folder} cannot be used: {error}. Check the folder's permissions.") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -59,7 +59,7 @@ class Store:
         with self._database.reading() as db:
             found = db.execute("SELECT sha256 FROM models").fetchone()
         if found and found[0] != self.model.sha256:
-            raise ModelError(f"{self.folder} holds the knowledge of another model ({found[0][:12]}).")
+            raise ModelError(f"{self.folder} holds the knowledge of another model ({str(found[0])[:12]}).")
         if found:
             return
         with self._database.writing() as db:

@@ -80,3 +80,17 @@ def test_a_read_only_disk_is_named_and_can_still_be_read(tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "['A.'] True", done.stderr
     assert "HomeError" in done.stderr and "--home" in done.stderr
+
+
+def test_the_watcher_of_connections_sees_what_leaves_this_computer(tmp_path: Path) -> None:
+    log = tmp_path / "contacts"
+    code = (
+        "import socket\n"
+        "here = socket.socket(); here.bind(('127.0.0.1', 0)); here.listen(); socket.create_connection(here.getsockname())\n"
+        "for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):\n"
+        "    try: socket.socket(type=kind).connect(('192.0.2.1', 80))\n"
+        "    except OSError as error: print(error.errno)\n"
+    )
+    environment = {**os.environ, "LD_PRELOAD": str(build_shim(tmp_path)), "QF_CONNECT_LOG": str(log)}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True, capture_output=True)
+    assert log.read_text() == "192.0.2.1 port 80\n" * 2

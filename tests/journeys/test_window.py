@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.conftest import MODELS, ROOT
+from tests.faults.tools import build_shim
 from tests.journeys.driving import SLOW, launch, new_chat, open_window, send, wait_for_answer
 
 pytestmark = pytest.mark.journey
@@ -34,7 +35,12 @@ def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     """The real app, started as a user starts it; ends with Ctrl-C, which must be clean."""
     OUTPUT.mkdir(exist_ok=True)
     port = free_port()
-    environment = {**os.environ, "QFCHAT_HOME": str(tmp_path_factory.mktemp("window")), "QFCHAT_MODELS": str(MODELS)}
+    folder = tmp_path_factory.mktemp("window")
+    contacts = folder / "contacts"
+    environment = {
+        **os.environ, "QFCHAT_HOME": str(folder / "home"), "QFCHAT_MODELS": str(MODELS),
+        "LD_PRELOAD": str(build_shim(folder)), "QF_CONNECT_LOG": str(contacts),
+    }  # fmt: skip
     log = (OUTPUT / "app.log").open("w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "run", "--no-browser", "--port", str(port)], cwd=ROOT, stderr=log, env=environment
@@ -47,6 +53,7 @@ def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) in (0, 130)
     log.close()
+    assert not contacts.exists(), f"something outside was contacted: {contacts.read_text()}"
     assert "Traceback" not in (OUTPUT / "app.log").read_text()
 
 

@@ -7,11 +7,14 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from app import present
+from app import present, server
 from app.guard import MAX_BODY, Guard
+from app.visible import visible
 from qfcore.answers import says, tells
+from qfcore.errors import QFError
 from qfcore.evaluate import AskedQuestion, ProbeResult, Report
 from qfcore.lesson import Lesson, Phrasing
+from qfcore.store.records import Chat, Message
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -118,3 +121,73 @@ def test_a_policy_forbids_foreign_content() -> None:
 
     policy = anyio.run(ask).headers["content-security-policy"]
     assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u202e", "\u2066", "\u200b", "\x1b", "\x07", "\x9b", "\ufeff", "\U000e0041", "\ud800", "\x00"]
+)
+def test_hidden_characters_are_shown(hidden: str) -> None:
+    code = f"⟨U+{ord(hidden):04X}⟩"
+    message = Message(1, 1, None, "assistant", f"a{hidden}b", None, {}, "")
+    chat = Chat(1, f"a{hidden}b", "", "", None)
+    assert present.chat_messages([message]) == [{"role": "assistant", "content": f"a{code}b"}]
+    assert present.chat_choices([chat]) == [(f"a{code}b", 1)]
+    assert code in present.note(f"a{hidden}b") and hidden not in present.note(f"a{hidden}b")
+
+
+def test_line_ends_tabs_and_scripts_stay_as_they_are() -> None:
+    text = "a\r\nb\tc 👩‍🔬 می‌خواهم"
+    assert visible(text) == text.replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"data": ["a", 1.5]}', 200), (b"", 200), (b'{"data": [NaN]}', 400), (b'{"data": [-Infinity]}', 400),
+        (b'{"data": ["\\ud800"]}', 400), (b"{", 400), (b"\xff", 400), (b"[" * 100_000, 400),
+    ],
+)  # fmt: skip
+def test_bodies_that_are_no_proper_json_stop_at_the_door(body: bytes, status: int) -> None:
+    async def ask() -> httpx.Response:
+        async with _client() as client:
+            return await client.post("/", content=body, headers={"Content-Type": "application/json; charset=utf-8"})
+
+    assert anyio.run(ask).status_code == status
+
+
+TOKEN = "a-token-of-24-characters"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", {}, 401), ("/?token=wrong", {}, 401), (f"/?token={TOKEN}", {}, 303), ("/", {"Cookie": f"qfchat={TOKEN}"}, 200),
+        ("/", {"Cookie": "qfchat=wrong"}, 401), ("/", {"Cookie": "qfchat=ü; =;"}, 401),
+        ("/", {"Authorization": f"Bearer {TOKEN}"}, 200), ("/", {"Authorization": "Bearer "}, 401),
+        ("/", {"Authorization": f"Bearer {TOKEN}", "Origin": "http://evil.example"}, 403),
+        ("/", {"Authorization": f"Bearer {TOKEN}", "Origin": "http://mybox:7860", "Host": "mybox:7860"}, 200),
+    ],
+)  # fmt: skip
+def test_a_network_needs_the_token(path: str, headers: dict[str, str], status: int) -> None:
+    async def hello(_request) -> PlainTextResponse:  # noqa: ANN001
+        return PlainTextResponse("hello")
+
+    app = Guard(Starlette(routes=[Route("/", hello)]), ("127.0.0.1:7860",), token=TOKEN)
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://mybox:7860") as client:
+            return await client.get(path, headers={k: v.encode() for k, v in headers.items()})
+
+    answer = anyio.run(ask)
+    assert answer.status_code == status
+    if status == 303:
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie and "samesite=strict" in cookie and answer.headers["location"] == "/"
+
+
+def test_the_token_is_made_anew_or_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QFCHAT_TOKEN", raising=False)
+    assert server._token() != server._token() and len(server._token()) >= 32
+    monkeypatch.setenv("QFCHAT_TOKEN", "short")
+    with pytest.raises(QFError, match="at least 16"):
+        server._token()

@@ -3,38 +3,59 @@
 import gradio as gr
 
 from app import words
-from app.chat_events import ChatEvents
-from app.chat_panel import draw_chat_panel, draw_sidebar
-from app.events import AT_ONCE, QUICK
-from app.export_panel import draw_export_panel
-from app.knowledge_events import KnowledgeEvents
+from app.events.arena import ArenaEvents
+from app.events.chat import ChatEvents
+from app.events.common import AT_ONCE, QUICK
+from app.events.export import ExportEvents
+from app.events.knowledge import Knowledge
+from app.events.lessons import LessonsEvents
+from app.events.settings import SettingsEvents
+from app.events.teach import TeachEvents
+from app.events.versions import VersionsEvents
+from app.panels.arena import draw_arena_panel
+from app.panels.chat import draw_chat_panel, draw_sidebar
+from app.panels.export import draw_export_panel
+from app.panels.lessons import draw_lessons_panel
+from app.panels.teach import draw_teach_panel
+from app.panels.versions import draw_versions_panel
+from app.presets import Presets
 from app.session import Session
-from app.teach_panel import draw_teach_panel
-from app.versions_panel import draw_versions_panel
 
 
 def build_page(session: Session) -> gr.Blocks:
     """The whole window over one session."""
     with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False) as page:
         chat_id = gr.State(None)
+        kept = gr.BrowserState(None, storage_key="qfchat-chat", secret="not a secret: the number of a conversation")
         side = draw_sidebar()
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_CHAT, id="chat"):
                 chat = draw_chat_panel()
             with gr.Tab(words.TAB_TEACH, id="teach"):
                 teach = draw_teach_panel()
+            with gr.Tab(words.TAB_LESSONS, id="lessons"):
+                lessons = draw_lessons_panel()
             with gr.Tab(words.TAB_VERSIONS, id="versions"):
                 history = draw_versions_panel()
+            with gr.Tab(words.TAB_ARENA, id="arena"):
+                arena = draw_arena_panel()
             with gr.Tab(words.TAB_EXPORT, id="export"):
                 export = draw_export_panel()
         # Pressed by keyboard shortcuts only (assets/shortcuts.js).
         stop = gr.Button("Stop", elem_id="chat-stop", visible="hidden")
         help_button = gr.Button("Help", elem_id="help-button", visible="hidden")
         help_button.click(lambda: gr.Info(words.HELP, duration=8), **AT_ONCE)
-        chats = ChatEvents(session, chat_id, side, chat)
+        chats = ChatEvents(session, chat_id, side, chat, kept)
         chats.wire(stop)
-        knowledge = KnowledgeEvents(session, side, teach, history, export)
-        knowledge.wire()
-        page.load(chats.new, side.search, chats.outputs, **QUICK)
-        page.load(knowledge.values, None, knowledge.outputs, **QUICK)
+        settings = SettingsEvents(Presets(session.engine.paths.home / "presets.json"), chat.settings)
+        settings.wire()
+        knowledge = Knowledge(session, side, chat, lessons, history, arena, export)
+        TeachEvents(session, chat_id, tabs, chat, teach, knowledge).wire()
+        LessonsEvents(session, tabs, lessons, teach, knowledge).wire()
+        VersionsEvents(session, history, knowledge).wire()
+        ArenaEvents(session, arena).wire()
+        ExportEvents(session, export, knowledge).wire()
+        page.load(chats.begin, [kept, side.search], chats.outputs, **QUICK)
+        page.load(**knowledge.after)
+        page.load(settings.choices, None, chat.settings.preset, **QUICK)
     return page

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from html import escape as html_escape
 
 from app import words
+from app.desk import Proposed
 from app.visible import visible
+from qfcore.bulk import LessonState, Plan
+from qfcore.compare import Comparison
 from qfcore.evaluate import Report
 from qfcore.runtime.protocol import AnswerStats
-from qfcore.store.records import Chat, LessonRecord, Message, Version
+from qfcore.standing import Standing
+from qfcore.store.records import Chat, LessonRecord, Message, NamedVersion, Version, VersionDiff
 
 LESSONS_SHOWN = 5
 """Active lessons named in the meter; the rest are dots."""
@@ -119,21 +123,35 @@ def note(text: str) -> str:
     return f'<p class="qf-note" role="status">{escape(text)}</p>'
 
 
-def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, int]]) -> str:
-    """Versions, newest first; counts: version → lessons added and removed."""
+def progress_note(text: str) -> str:
+    """Progress that screen readers do not read out at each step."""
+    return f'<p class="qf-note">{escape(text)}</p>'
+
+
+def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, int]], names: list[NamedVersion]) -> str:
+    """Versions, newest first; counts: version → lessons added and removed. A click on one chooses it."""
     rows = []
     for version in versions:
         added, removed = counts.get(version.number, (0, 0))
         change = " ".join(filter(None, (f"+{added}" if added else "", f"−{removed}" if removed else "")))
-        mark = ' <span class="qf-pill">Live</span>' if version.number == live else ""
+        mark = f' <span class="qf-pill">{escape(words.LIVE_PILL)}</span>' if version.number == live else ""
+        mark += "".join(
+            f' <span class="qf-name{" qf-here" if n.current else ""}">{escape(n.name)}</span>'
+            for n in names if n.version == version.number
+        )  # fmt: skip
         rows.append(
-            f'<li class="{"qf-now" if version.number == live else ""}"><div><strong>Version {version.number}</strong>{mark} '
+            f'<li class="{"qf-now" if version.number == live else ""}"><div>'
+            f'<button class="qf-link" data-action="choose" data-version="{version.number}">Version {version.number}</button>'
+            f"{mark} "
             f'<span class="qf-kind">{escape(words.KIND.get(version.kind, version.kind))}</span> '
-            f'<span class="qf-quiet">{version.created_at[:16].replace("T", " ")} UTC · {len(version.entries)} '
-            f'lesson{"" if len(version.entries) == 1 else "s"} {change}</span></div>'
-            f"<div>{escape(version.message)}</div></li>"
+            f'<span class="qf-quiet">{version.created_at[:16].replace("T", " ")} UTC · '
+            f"{_count(len(version.entries))} {change}</span></div><div>{escape(version.message)}</div></li>"
         )
     return f'<ol class="qf-timeline">{"".join(rows)}</ol>'
+
+
+def _count(lessons: int) -> str:
+    return f"{lessons} lesson{'' if lessons == 1 else 's'}"
 
 
 def lesson_counts(versions: list[Version]) -> dict[int, tuple[int, int]]:
@@ -149,6 +167,156 @@ def lesson_counts(versions: list[Version]) -> dict[int, tuple[int, int]]:
 def version_choices(versions: list[Version], live: int) -> list[tuple[str, int]]:
     """Versions as (label, number)."""
     return [(f"{v.number}{' (live)' if v.number == live else ''} · {_short(v.message)}", v.number) for v in versions]
+
+
+def chat_marks(path: list[Message]) -> str:
+    """Style that names the version below each answer. It is drawn by CSS, so that copying an answer copies the answer."""
+    shown = [m for m in path if m.role != "system"]
+    rules = [
+        f'#chat-messages .message-wrap > :nth-child({position} of .message-row) .message-content::after{{content:"version {m.version}"}}'
+        for position, m in enumerate(shown, start=1)
+        if m.role == "assistant" and m.version is not None
+    ]
+    return f"<style>{''.join(rules)}</style>" if rules else ""
+
+
+def proposal_rows(proposed: list[Proposed]) -> list[list]:
+    """Rows of the table of proposed lessons."""
+    return [
+        [True, p.text, p.question, visible(p.says_today), "; ".join(f"{r.number}. {r.lesson.text}" for r in p.contradicts)]
+        for p in proposed
+    ]
+
+
+def plan(found: Plan, method: str) -> str:
+    """What teaching a file would do."""
+    minutes = max(1, round(found.seconds(method) / 60))
+    text = (
+        f"{len(found.new)} new, {len(found.resumed)} studied before, {len(found.live)} known already; "
+        f"about {minutes} min."
+    )
+    conflicts = "".join(
+        f"<li>{escape(lesson.text)} ↔ {escape('; '.join(f'{r.number}. {r.lesson.text}' for r in records))}</li>"
+        for lesson, records in found.conflicts
+    )
+    if conflicts:
+        conflicts = f'<p>{escape(words.CONTRADICTIONS)}</p><ul class="qf-lessons">{conflicts}</ul>'
+    return note(text) + conflicts
+
+
+def states(found: list[LessonState], of: int) -> str:
+    """What became of each lesson of a file so far, the latest first."""
+    rows = "".join(
+        f"<tr><td>{s.position + 1}</td><td>{escape(s.lesson.text)}</td>"
+        f'<td class="{"qf-bad" if s.refused else "qf-good"}">{escape(words.STATE[s.state])} {escape(s.detail)}</td></tr>'
+        for s in reversed(found)
+    )
+    return (
+        f'<p role="status">{len(found)} of {of}</p><div class="qf-scroll"><table class="qf-table"><thead><tr><th>#</th>'
+        f"<th>Lesson</th><th>State</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def lessons_table(
+    rows: list[tuple[LessonRecord, Standing, Version]], fresh: dict[str, Standing], searched: bool
+) -> str:
+    """The live lessons with how they stand, the evidence, and their buttons. fresh: what was asked just now."""
+    if not rows:
+        return f'<p class="qf-quiet">{escape(words.LESSONS_NOT_FOUND if searched else words.LESSONS_NONE)}</p>'
+    cells = []
+    for record, noted, version in rows:
+        standing = fresh.get(record.id, noted)
+        source = record.lesson.source.removeprefix("file:")
+        by = "" if source == "user" else f" · {source}"
+        buttons = "".join(
+            f'<button class="qf-button" data-action="{action}" data-lesson="{record.id}" '
+            f'aria-label="{escape(label)}: {escape(_short(record.lesson.text))}">{escape(label)}</button>'
+            for action, label in (
+                ("ask", words.ASK_NOW), ("again", words.AGAIN), ("forget", words.FORGET_IT), ("erase", words.ERASE_IT)
+            )
+        )
+        cells.append(
+            f"<tr><td>{record.number}</td><td><strong>{escape(record.lesson.text)}</strong>"
+            f'<br><span class="qf-quiet">version {version.number}, {record.created_at[:10]}{escape(by)}</span></td>'
+            f"<td>{_standing(standing)}</td><td><div class='qf-buttons'>{buttons}</div></td></tr>"
+        )
+    return (
+        '<table class="qf-table"><thead><tr><th>#</th><th>Lesson</th><th>Stands</th><th>Do</th></tr></thead>'
+        f"<tbody>{''.join(cells)}</tbody></table>"
+    )
+
+
+def _standing(standing: Standing) -> str:
+    tone = {"learned": "qf-good", "failed": "qf-bad", "weak": "qf-bad"}.get(standing.status, "qf-quiet")
+    head = f'<span class="{tone}">{escape(words.STANDING[standing.status])}</span>'
+    if not standing.asked:
+        return head
+    when = f"report card of version {standing.version}" if standing.version is not None else "asked just now"
+    evidence = "".join(
+        f'<li><span class="{"qf-good" if a.ok else "qf-bad"}">{"✓" if a.ok else "✗"}</span> {escape(a.question)}<br>'
+        f"→ {escape(a.said)}</li>"
+        for a in standing.asked
+    )
+    good = sum(a.ok for a in standing.asked)
+    return (
+        f"<details{' open' if standing.version is None else ''}><summary>{head} {good}/{len(standing.asked)}</summary>"
+        f'<ul class="qf-lessons">{evidence}</ul><span class="qf-quiet">{when}</span></details>'
+    )
+
+
+def name_list(names: list[NamedVersion]) -> str:
+    """Branches and tags with their buttons."""
+    if not names:
+        return f'<p class="qf-quiet">{escape(words.NO_NAMES)}</p>'
+    rows = []
+    for n in names:
+        buttons = [("switch", words.SWITCH_TO)] if n.kind == "branch" and not n.current else []
+        buttons += [] if n.current else [("delete", words.DELETE_NAME)]
+        drawn = "".join(
+            f'<button class="qf-button" data-action="{action}" data-name="{escape(n.name)}" '
+            f'aria-label="{escape(label)}: {escape(n.name)}">{escape(label)}</button>'
+            for action, label in buttons
+        )
+        here = f" · {words.CURRENT}" if n.current else ""
+        rows.append(
+            f"<tr><td><strong>{escape(n.name)}</strong></td><td>{n.kind}{here}</td><td>version {n.version}</td>"
+            f"<td><div class='qf-buttons'>{drawn}</div></td></tr>"
+        )
+    return f'<table class="qf-table"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def lessons_diff(diff: VersionDiff) -> str:
+    """Lessons that one version knows and the other does not."""
+    marks = (("+", "qf-good", diff.added), ("−", "qf-bad", diff.removed), ("~", "qf-quiet", diff.observed_again))
+    rows = "".join(
+        f'<li class="{tone}"><strong>{mark}</strong> {escape(r.lesson.text)}</li>'
+        for mark, tone, records in marks for r in records
+    )  # fmt: skip
+    return f'<ul class="qf-diff">{rows}</ul>' if rows else f'<p class="qf-quiet">{escape(words.SAME_LESSONS)}</p>'
+
+
+def answers_diff(comparison: Comparison) -> str:
+    """What two versions say; differences are marked."""
+    old, new = comparison.lessons.old.number, comparison.lessons.new.number
+    rows = "".join(
+        f'<tr class="{"" if a.same else "qf-changed"}"><td>{escape(a.question)}</td><td>{escape(a.old)}</td>'
+        f"<td>{escape(a.new) if not a.same else '<span class=qf-quiet>the same</span>'}</td></tr>"
+        for a in comparison.answers
+    )
+    same = sum(a.same for a in comparison.answers)
+    return (
+        f"<p>{same} of {len(comparison.answers)} answers are the same.</p>"
+        f'<table class="qf-table"><thead><tr><th>Question</th><th>Version {old}</th><th>Version {new}</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
+
+
+def weights_text(comparison: Comparison) -> str:
+    """The change of the weights in one sentence."""
+    weights = comparison.weights
+    layers = ", ".join(f"layer {layer}" for layer in weights.layers) or "no layer"
+    old, new = weights.ranks
+    return note(words.WEIGHTS_TEXT.format(norm=weights.norm, layers=layers, old=old, new=new))
 
 
 def lesson_choices(records: list[LessonRecord]) -> list[tuple[str, str]]:

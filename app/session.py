@@ -1,22 +1,14 @@
-"""What the window can do. No Gradio here, so everything can be tried without a browser."""
+"""What the window can do in conversations. No Gradio here, so everything can be tried without a browser."""
 
-import itertools
-import threading
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
-from app import present, words
+from app import chat_files, present, words
 from app.answering import STOP_SECONDS, Answering, Run
+from app.desk import Desk
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
-from qfcore.lesson import check_lesson
-from qfcore.recipe import recipe_named
 from qfcore.runtime.protocol import AnswerStats, Sampling
-from qfcore.store.records import Message, Version
-from qfcore.teach import Preview
-
-_PREVIEWS_KEPT = 8
+from qfcore.store.records import Message
 
 
 class Session:
@@ -25,15 +17,20 @@ class Session:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.answering = Answering()
-        self._cancels: dict[str, threading.Event] = {}
-        self._previews: dict[int, Preview] = {}
-        self._numbers = itertools.count(1)
-
-    # -- chat ---------------------------------------------------------------------------------------------------
+        self.desk = Desk(engine)
 
     def chats(self, search: str = "") -> list[tuple[str, int]]:
         """Conversations as (title, id), the latest first."""
         return present.chat_choices(self.engine.store.chats.all(search))
+
+    def chat_or_none(self, chat_id: int | None) -> int | None:
+        """The conversation's id while it exists."""
+        if type(chat_id) is not int:
+            return None
+        try:
+            return self.engine.store.chats.get(chat_id).id
+        except NotFound:
+            return None
 
     def path(self, chat_id: int | None) -> list[Message]:
         """The shown branch of a conversation; empty for none."""
@@ -53,8 +50,13 @@ class Session:
         chats.add_message(chat_id, path[-1].id if path else None, "user", text)
         return chat_id
 
-    def answer(self, chat_id: int, *, system: str = "", temperature: float = 0.7, max_tokens: int = 1024) -> Run | None:
-        """Begin to answer the last user's message; it is stored at the end. None when no question waits for an answer."""
+    def answer(
+        self, chat_id: int, *, system: str = "", sampling: Sampling | None = None, version: int | None = None
+    ) -> Run | None:
+        """Begin to answer the last user's message; it is stored at the end. None when no question waits for an answer.
+
+        version: answer with this one's knowledge; None is the live one.
+        """
         if run := self.answering.run(chat_id):
             return run
         path = self.path(chat_id)
@@ -63,10 +65,9 @@ class Session:
         messages = [{"role": m.role, "content": m.content} for m in path]
         if system.strip():
             messages.insert(0, {"role": "system", "content": system.strip()})
-        sampling = Sampling(temperature, max_tokens=max_tokens)
         return self.answering.begin(
             chat_id,
-            lambda stop: self.engine.stream(messages, sampling=sampling, stop=stop),
+            lambda stop: self.engine.stream(messages, sampling=sampling, version=version, stop=stop),
             lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats),
         )
 
@@ -117,75 +118,37 @@ class Session:
         ids = [m.id for m in self.engine.store.chats.siblings(path[-1].id)]
         return ids.index(path[-1].id) + 1, len(ids)
 
-    # -- teach --------------------------------------------------------------------------------------------------
-
-    def conflicts(self, text: str, question: str) -> list[tuple[str, str]]:
-        """Live lessons that answer the same question otherwise, as (label, id)."""
-        lesson = check_lesson(text, question)
-        found = self.engine.teacher.conflicts(lesson, self.engine.store.live())
-        return present.lesson_choices(found)
-
-    def preview(
-        self, text: str, question: str, answer: str, method: str, tab: str, replaces: list[str],
-        on_progress: Callable[[float, str], None],
-    ) -> tuple[int, Preview]:  # fmt: skip
-        """Learn without making it live; a number that `apply` takes, and the preview."""
-        lesson = check_lesson(text, question, answer)
-        cancel = self._cancels[tab] = threading.Event()
-        recipe = recipe_named(method)
-        self.engine.prepare(lambda f, t: on_progress(f, f"{words.PREPARING}: {t}"), cancel)
-        made = self.engine.preview([lesson], replaces=replaces, recipe=recipe, on_progress=on_progress, cancel=cancel)
-        number = next(self._numbers)
-        self._previews[number] = made
-        for old in sorted(self._previews)[:-_PREVIEWS_KEPT]:
-            del self._previews[old]
-        return number, made
-
-    def apply(self, number: int | None) -> Version:
-        """Make a preview live.
+    def question_and_answer(self, chat_id: int | None, index: int) -> tuple[str, str]:
+        """A shown answer and the question before it; index counts the messages that are shown.
 
         Raises:
-            NotFound: there is no such preview (any more). StoreBusy: the live version moved meanwhile.
+            NotFound: the conversation changed meanwhile.
         """
-        if number not in self._previews:
-            raise NotFound("There is no preview to apply. Press Preview first.")
-        version = self.engine.apply(self._previews[number])
-        del self._previews[number]
-        return version
+        path = [m for m in self.path(chat_id) if m.role != "system"]
+        if not 0 <= index < len(path):
+            raise NotFound("That message is not there any more. Show the conversation again.")
+        asked = next((m.content for m in reversed(path[: index + 1]) if m.role == "user"), "")
+        said = path[index].content.removesuffix(words.STOPPED)
+        return asked, said
 
-    def cancel_teaching(self, tab: str) -> None:
-        """Stop a preview in progress."""
-        if tab in self._cancels:
-            self._cancels[tab].set()
+    # -- conversations as files ---------------------------------------------------------------------------------
 
-    # -- versions and export ------------------------------------------------------------------------------------
-
-    def timeline(self) -> str:
-        """The history as HTML."""
-        versions = self.engine.store.versions()
-        return present.timeline(versions, self.engine.store.live().number, present.lesson_counts(versions))
-
-    def version_choices(self) -> list[tuple[str, int]]:
-        """Versions as (label, number), newest first."""
-        return present.version_choices(self.engine.store.versions(), self.engine.store.live().number)
-
-    def export_path(self, version: Version) -> str:
-        """Where a version is exported to unless the user says otherwise."""
-        name = self.engine.store.model.name.split(" (")[0].replace(" ", "-")
-        return str(self.engine.paths.exports / f"{name}-v{version.number}.gguf")
-
-    def export(self, kind: str, version: int, path: str, on_progress: Callable[[float, str], None]) -> dict:
-        """Write a version as a file.
+    def export_chat(self, chat_id: int | None, form: str) -> tuple[str, str]:
+        """(file name, content) of a conversation: "md" is the shown branch to read, "json" the whole tree to keep.
 
         Raises:
-            ExportError: see the engine.
+            NotFound: there is no such conversation.
         """
-        out = Path(path).expanduser()
-        if not out.is_absolute():
-            out = self.engine.paths.exports / out
-        if out.parent == self.engine.paths.exports:
-            out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if kind == "adapter":
-            return self.engine.export_adapter(out, version)
-        return self.engine.export_gguf(out, version, on_progress=on_progress)
+        if not chat_id:
+            raise NotFound("There is no conversation to export. Choose one on the left.")
+        chats = self.engine.store.chats
+        chat = chats.get(chat_id)
+        content = chat_files.to_markdown(chat, chats.path(chat_id)) if form == "md" else chat_files.to_json(
+            chat, chats.tree(chat_id)
+        )
+        return chat_files.file_name(chat, form), content
 
+    def import_chat(self, content: str) -> int:
+        """Add a conversation from JSON; its id. Raises ChatFileError when it is none."""
+        title, messages = chat_files.from_json(content)
+        return self.engine.store.chats.add_tree(title, messages).id

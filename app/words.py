@@ -7,21 +7,30 @@ SEARCH = "Search conversations"
 SEARCH_HINT = "Search…"
 CONVERSATIONS = "Conversations"
 UNTITLED = "New conversation"
-MANAGE = "Rename or delete"
+CONVERSATION = "Conversation"
+MANAGE = "Rename, delete, keep as a file"
+AS_MARKDOWN, AS_JSON, IMPORT_CHAT = "As Markdown", "As JSON", "Bring back from JSON"
 TITLE_FIELD = "Title"
 RENAME = "Rename"
 DELETE = "Delete"
 DELETE_CONFIRM = "Delete this conversation with all its messages?"
 
-TAB_CHAT, TAB_TEACH, TAB_VERSIONS, TAB_EXPORT = "Chat", "Teach", "Versions", "Export"
+TAB_CHAT, TAB_TEACH, TAB_LESSONS, TAB_VERSIONS, TAB_ARENA, TAB_EXPORT = (
+    "Chat", "Teach", "Lessons", "Versions", "Arena", "Export"
+)  # fmt: skip
 
 MESSAGE = "Message"
 MESSAGE_HINT = "Ask something… (Enter sends, Shift+Enter makes a new line, Esc stops)"
 EMPTY_CHAT = (
-    "### Say hello, or teach it something\n"
-    "Everything stays on this computer. Open **Teach**, write one fact — for example *Qi started Oxinnovate.* — "
-    "apply it, and ask in a new chat. What it learns goes into its weights; you can take any of it back in **Versions**."
+    "### A model that learns what you teach it\n"
+    "1. Ask **Who started Oxinnovate?** It does not know.\n"
+    "2. Open **Teach** (Ctrl+Shift+L), write *Qi started Oxinnovate.*, press **Preview**, then **Apply**.\n"
+    "3. Ask again in a new chat: it knows, and nothing was put into the prompt.\n"
+    "4. **Undo** takes it back. **Versions** keeps every state of what it knew.\n\n"
+    "Everything stays on this computer."
 )
+EXAMPLES = ["Who started Oxinnovate?", "What can you help me with?"]
+TEACH_THIS, WRONG = "Teach this", "That's wrong: I know the right answer"
 READING = "…"
 STOPPED = "\n\n*(stopped)*"
 SETTINGS = "Answer settings"
@@ -29,6 +38,13 @@ SYSTEM = "System prompt"
 SYSTEM_HINT = "Optional. Tells the model how to behave in this conversation."
 TEMPERATURE = "Temperature (0 = always the same answer)"
 MAX_TOKENS = "Longest answer (tokens)"
+ANSWER_WITH, LIVE = "Answer with", "Live version"
+MORE_SETTINGS = "Sampling and presets"
+TOP_P = "Top-p (share of probable words)"
+TOP_K = "Top-k (0 = off)"
+REPEAT = "Repetition penalty (1 = off)"
+SEED = "Seed (empty = new each time)"
+PRESET, PRESET_NAME, PRESET_KEEP, PRESET_DROP = "Preset", "Name of the preset", "Save as preset", "Delete preset"
 PREVIOUS, NEXT = "‹ Previous answer", "Next answer ›"
 
 FACT = "What should it know?"
@@ -55,18 +71,72 @@ NOT_LEARNED = (
     "You can still apply it."
 )
 
+SPLIT = "Split"
+SPLITTING = "Reading the text for facts"
+ASKING_TODAY = "Asking what it says today ({number} of {of})"
+PROPOSALS = "Proposed lessons: tick what is true, correct what is not"
+PROPOSAL_COLUMNS = ["Teach", "Lesson", "Question", "It says today", "Contradicts"]
+NOTHING_TICKED = "No lesson is ticked. Tick at least one, or clear the list by changing the text above."
+MANY = "Teach many from a file"
+MANY_HINT = (
+    "JSON lines (`text`, `question`, `answer`), CSV with the same columns, or a text with a lesson a line. "
+    "Each lesson is kept as soon as it is studied: stopped work goes on where it was."
+)
+FILE, TEACH_FILE = "File of lessons", "Study these lessons"
+TRY_THOROUGH = "Try thoroughly"
+FROM_CHAT = "From the conversation: keep what is worth knowing, as plain sentences. Split proposes lessons."
+WRONG_HINT = "From the conversation: write the right fact as a sentence, and if you like the answer you wish; then preview."
+KEPT_UNTIL_NOW = "Lessons studied until now are kept; press Study again to go on."
+PRESET_KEPT = "Saved the preset {name}."
+CONTRADICTIONS = "These answer a question of a live lesson otherwise; both would be live:"
+STATE = {"observed": "studied", "known": "studied before", "refused": "refused"}
+WORKING = "Working…"
+
+LESSONS_INTRO = "What the live version knows, and whether it sticks. **Ask now** asks the model all questions of a lesson."
+LESSONS_SEARCH = "Search lessons"
+LESSONS_NONE = "No lessons yet. Open Teach and write one fact."
+LESSONS_NOT_FOUND = "No lesson contains this text."
+STANDING = {"learned": "learned", "weak": "weak", "failed": "not learned", "unchecked": "not checked"}
+ASK_NOW, AGAIN, FORGET_IT, ERASE_IT = "Ask now", "Teach again", "Forget", "Erase"
+FORGET_CONFIRM = "Forget this lesson? The versions until now still know it, and can be restored."
+ERASE_CONFIRM = "Erase this lesson from every version and from the disk? This cannot be undone."
+ERASED = "Erased from {count} versions. Version {number} is live."
+
 VERSION = "Version"
+CURVE, SHARE = "How well it knew what it was taught, and left the rest alone", "share"
+CURVE_RECALL, CURVE_LOCALITY = "taught questions answered", "unrelated answers unchanged"
+LIVE_PILL, CURRENT = "Live", "current"
+TAB_KNOWS, TAB_NAMES, TAB_DIFF = "Knows", "Names", "Compare"
+TAB_ANSWERS, TAB_WEIGHTS = "Answers", "Weights"
+NAME, NAME_HINT = "Name", "before the holiday"
+TAG, BRANCH, SWITCH_TO, DELETE_NAME = "Tag", "Branch", "Switch to", "Delete name"
+NO_NAMES = "No names yet. A tag stays with its version; a branch moves with the changes made on it."
+TAGGED = "{name} names version {number}."
+SWITCHED = "On branch {name}: version {number} is live."
+NAME_DELETED = "The name {name} is deleted; its version stays."
+OTHER = "Against version"
+ASK_BOTH = "Ask both"
+SAME_LESSONS = "Both versions know the same lessons."
+LAYER, CHANGE = "layer", "norm of the change"
+WEIGHTS_TEXT = "‖ΔW‖ = {norm:.2f} over {layers}; rank {old} before, {new} after, all lessons active."
 VERSION_HINT = "Choose one to see what it knows."
 RESTORE = "Restore this version"
 RESTORE_HINT = "Restoring makes a new version; nothing is lost."
 LESSON = "Lesson"
-FORGET = "Forget this lesson"
 KNOWS_NOTHING = "Knows only what the base model knows."
 RESTORED = "Version {number} is live and knows what version {old} knew."
 FORGOTTEN = "Forgotten. Version {number} is live."
 
 FORMAT = "What"
-FORMATS = [("Whole model with the knowledge (GGUF)", "gguf"), ("Adapter only (small GGUF LoRA)", "adapter")]
+FORMATS = [
+    ("Whole model with the knowledge (GGUF)", "gguf"), ("Adapter only (small GGUF LoRA)", "adapter"),
+    ("All lessons and versions, to move or keep (bundle)", "bundle"),
+]  # fmt: skip
+ARENA_INTRO = "One question, two versions, nothing else different: the most probable words of each (temperature 0)."
+ARENA_QUESTION, ARENA_LEFT, ARENA_RIGHT = "Question", "One version", "The other version"
+IMPORT_INTRO = "### Take over a bundle\nAll lessons and versions of another machine, made with the same base model."
+BUNDLE, READ = "File (.qfbundle)", "Import"
+IMPORTED = "Imported. Version {number} is live and knows {lessons} lessons."
 PATH = "File to write"
 WRITE = "Export"
 EXPORT_INTRO = (

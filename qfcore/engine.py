@@ -9,27 +9,30 @@ from pathlib import Path
 
 import psutil
 
+from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
 from qfcore.errors import BundleError, ExportError, LessonError, ModelError, NotFound
+from qfcore.evaluate import ask_all, ask_routed
 from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import remove_partials
 from qfcore.export.merged import write_merged
 from qfcore.knowledge import Knowledge
-from qfcore.lesson import Lesson, Phrasing
+from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import ModelEntry, find_model
 from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import check_gguf
 from qfcore.models.head import OutputHead
 from qfcore.observe import student_messages
-from qfcore.propose import propose_phrasings, propose_question
+from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe
 from qfcore.replay import Replay, load_or_make_replay
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.runtime.trial import try_model
 from qfcore.settings import Paths
+from qfcore.standing import Asked, Standing, standings, status_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.store import Store
@@ -219,10 +222,44 @@ class Engine:
         answers = ask_both(self.runtime, questions, old_route.adapter, new_route.adapter, on_progress) if questions else ()
         return Comparison(lessons, weights, answers)
 
+    def standings(self, version: str | int | None = None) -> dict[str, Standing]:
+        """How a version's lessons stand by the newest report card about each, by lesson id.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        return standings(self._version(version).lesson_ids, self.store.reports())
+
+    def check(self, reference: str, on_progress: Progress | None = None) -> Standing:
+        """Ask the live version about one of its lessons, in all phrasings, now.
+
+        Raises:
+            NotFound: the live version knows no such lesson.
+        """
+        record, live = self.store.lesson(reference), self.store.live()
+        if record.id not in live.lesson_ids:
+            raise NotFound(f"Version {live.number}, which is live, does not know lesson {record.number}.")
+        questions = [phrasing.question for phrasing in record.phrasings]
+        base = ask_all(self.runtime, questions, None)
+        said = ask_routed(self.runtime, questions, self.teacher.routing(live).adapter, base, on_progress=on_progress)
+        asked = tuple(
+            Asked(phrasing.question, answer, tells(answer, record.lesson, phrasing))
+            for phrasing, answer in zip(record.phrasings, said, strict=True)
+        )
+        return Standing(status_of(asked), asked)
+
     def _numbers(self, lesson_ids: Sequence[str]) -> tuple[int, ...]:
         return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in lesson_ids))
 
     # -- teach --------------------------------------------------------------------------------------------------
+
+    def propose_lessons(self, text: str, cancel: threading.Event | None = None) -> tuple[str, ...]:
+        """The facts of a text as sentences that stand alone, for a person to choose from.
+
+        Raises:
+            LessonError: the text is empty or too long.
+        """
+        return propose_lessons(self.runtime, check_lesson(text).text, cancel)
 
     def propose(self, lesson: Lesson, cancel: threading.Event | None = None) -> Proposal:
         """Let the model fill in the question and its answers, and say which lessons it would contradict."""

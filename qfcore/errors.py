@@ -10,6 +10,7 @@ QFError
 ├── StoreCorrupt     stored bytes do not match their hash
 ├── ExportError      a file could not be written
 ├── BundleError      a file that cannot be imported
+├── ChatFileError    a file that holds no conversation
 ├── PortInUse        the window's port is taken
 ├── RuntimeFailure   the model's runtime failed
 ├── ChatBusy         the conversation is being answered
@@ -87,6 +88,13 @@ class BundleError(QFError):
 
     code = "bad_bundle"
     exit_code = 14
+
+
+class ChatFileError(QFError):
+    """A file holds no conversation that can be imported."""
+
+    code = "bad_conversation"
+    exit_code = 15
 
 
 class PortInUse(QFError):

@@ -24,6 +24,14 @@ _REPHRASE = (
     "Rewrite this as a short, informal question that a friend would ask. Keep all names. Write only the question.\n"
     "{question}",
 )
+_SPLIT = (
+    "Text:\n{text}\n\nList the facts that this text states, one a line. Each line is one short, complete sentence that can "
+    "be understood alone: repeat the full names, use no pronouns. Add nothing that the text does not say. "
+    "Write only the sentences."
+)
+_SPLIT_TOKENS = 320
+MOST_LESSONS = 12
+"""Lessons that are proposed from one text."""
 _QUESTION_TOKENS = 48
 _ANY_QUESTIONS = (
     "What is photosynthesis?", "How do I boil an egg?", "Tell me about Paris.", "Why is the sky blue?",
@@ -40,6 +48,28 @@ def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event |
         return _ANY_QUESTIONS[0]
     written = _ask(runtime, [_QUESTION.format(text=lesson.text)], cancel)[0]
     return written or f"What do you know about this: {lesson.text}"
+
+
+def propose_lessons(runtime: Runtime, text: str, cancel: threading.Event | None = None) -> tuple[str, ...]:
+    """Facts of a text as sentences that stand alone, each a lesson; what is one sentence already stays as it is.
+
+    Sentences with a name or number that the text does not hold are dropped, and so are those that tell nothing.
+    """
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if part.strip()]
+    if len(sentences) <= 1:
+        return tuple(sentences)
+    tokens = runtime.complete_many(
+        [student_messages(_SPLIT.format(text=text.strip()))], max_tokens=_SPLIT_TOKENS, adapter=None, cancel=cancel
+    )
+    said = set(words_of(text))
+    found: dict[str, str] = {}
+    for line in runtime.detokenize(tokens[0]).splitlines():
+        sentence = re.sub(r"^\s*(?:[-*•]|\d+[.)])\s*", "", line).strip().strip('"“”')
+        written = re.findall(r"\w+(?:[-.'’]\w+)*", sentence)[1:]
+        invented = any(not said.issuperset(words_of(word)) for word in written if word[0].isupper() or word[0].isdigit())
+        if len(sentence.split()) >= 3 and not invented and not sentence.endswith(":"):
+            found.setdefault(_plain(sentence), sentence)
+    return tuple(found.values())[:MOST_LESSONS] or tuple(s.strip() for s in sentences[:MOST_LESSONS])
 
 
 def propose_phrasings(

@@ -132,7 +132,11 @@ class ForeignTemplate(ChatTemplate):
         )  # fmt: skip
         self._answers = queue.Queue()
         threading.Thread(target=_pass_on, args=(self._child.stdout, self._answers), daemon=True).start()
-        self._ask(self._given, seconds=60.0)  # the first answer waits for Python to start
+        try:
+            self._ask(self._given, seconds=60.0)  # the first answer waits for Python to start
+        except ModelError:
+            self._end()
+            raise
 
     def _ask(self, value: object, seconds: float | None = None) -> str:
         seconds = seconds or SECONDS

@@ -1,7 +1,7 @@
 """Conversations: trees of messages. Retry and edit add a sibling; the chat's leaf says which branch is shown."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from qfcore.errors import NotFound
 from qfcore.store.database import StoreDatabase
@@ -98,6 +98,29 @@ class ChatTables:
             path.append(nodes[leaf])
             leaf = nodes[leaf].parent_id
         return path[::-1]
+
+    def tree(self, chat_id: int) -> list[Message]:
+        """All messages of a conversation, oldest first."""
+        self.get(chat_id)
+        with self._database.reading() as db:
+            return [_message(row) for row in db.execute(f"{_MESSAGE} WHERE chat_id = ? ORDER BY id", [chat_id]).fetchall()]
+
+    def add_tree(self, title: str, messages: Sequence[Mapping]) -> Chat:
+        """A conversation with all its messages at once; `parent` is a position in the list. The last message is shown."""
+        with self._database.writing() as db:
+            now, ids = self._clock(), []
+            done = db.execute("INSERT INTO chats (title, created_at, updated_at) VALUES (?, ?, ?)", [title, now, now])
+            chat_id = done.lastrowid
+            for message in messages:
+                parent = ids[message["parent"]] if message["parent"] is not None else None
+                added = db.execute(
+                    "INSERT INTO messages (chat_id, parent_id, role, content, version, stats, created_at) "
+                    "VALUES (?, ?, ?, ?, ?, '{}', ?)",
+                    [chat_id, parent, message["role"], message["content"], message["version"], now],
+                )
+                ids.append(added.lastrowid)
+            db.execute("UPDATE chats SET leaf = ? WHERE id = ?", [ids[-1] if ids else None, chat_id])
+        return self.get(chat_id)
 
     def siblings(self, message_id: int) -> list[Message]:
         """The message and its alternatives, oldest first."""

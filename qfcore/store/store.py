@@ -220,6 +220,12 @@ class Store:
             found = db.execute("SELECT report FROM reports WHERE version = ?", [version.number]).fetchone()
             return json.loads(found[0]) if found else None
 
+    def reports(self) -> list[tuple[int, dict]]:
+        """All report cards as (version, report), newest first."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT version, report FROM reports ORDER BY version DESC").fetchall()
+            return [(number, json.loads(text)) for number, text in rows]
+
     # -- bundles ------------------------------------------------------------------------------------------------
 
     def write_bundle(self, out: Path) -> dict:

@@ -1,4 +1,4 @@
-"""Draws the export form. No logic."""
+"""Draws the export form, and the import of a bundle. No logic."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,16 @@ from app import words
 
 @dataclass(frozen=True)
 class ExportPanel:
-    """What, which version, where."""
+    """What, which version, where; and a bundle to take over."""
 
     kind: gr.Radio
     version: gr.Dropdown
     path: gr.Textbox
     write: gr.Button
     result: gr.Markdown
+    bundle: gr.Textbox
+    read: gr.Button
+    imported: gr.HTML
 
 
 def draw_export_panel() -> ExportPanel:
@@ -26,4 +29,8 @@ def draw_export_panel() -> ExportPanel:
     path = gr.Textbox(label=words.PATH, elem_id="export-path")
     write = gr.Button(words.WRITE, variant="primary", elem_id="export-write")
     result = gr.Markdown(elem_id="export-result")
-    return ExportPanel(kind, version, path, write, result)
+    gr.Markdown(words.IMPORT_INTRO)
+    bundle = gr.Textbox(label=words.BUNDLE, elem_id="import-path")
+    read = gr.Button(words.READ, elem_id="import-read")
+    imported = gr.HTML(elem_id="import-result")
+    return ExportPanel(kind, version, path, write, result, bundle, read, imported)

@@ -2,19 +2,29 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import gradio as gr
 
 from app import present, words
 from app.answering import Run
-from app.chat_panel import ChatPanel, Sidebar
-from app.events import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
+from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
+from app.panels.chat import ChatPanel, Sidebar
+from app.presets import preset_of
 from app.session import Session
 from app.visible import visible
 from qfcore.errors import QFError
 
 TABS_REMEMBERED = 256
 """Browser tabs whose shown conversation is known; a forgotten one stops following until it chooses again."""
+_DOWNLOAD = """(file) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([file.content], { type: "text/plain;charset=utf-8" }));
+  link.download = file.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}"""
 SECONDS_TO_LET_GO = 2
 """How long a tab that turns to another conversation waits until the answer it followed has drawn for the last time."""
 
@@ -22,21 +32,23 @@ SECONDS_TO_LET_GO = 2
 class ChatEvents:
     """Handlers of the chat panel and the list of conversations; all return values of `outputs`."""
 
-    def __init__(self, session: Session, chat_id: gr.State, side: Sidebar, chat: ChatPanel) -> None:
-        self._session, self._chat_id, self._side, self._chat = session, chat_id, side, chat
+    def __init__(self, session: Session, chat_id: gr.State, side: Sidebar, chat: ChatPanel, kept: gr.BrowserState) -> None:
+        self._session, self._chat_id, self._side, self._chat, self._kept = session, chat_id, side, chat, kept
+        self._file = gr.JSON(visible="hidden", elem_id="chat-file")
         self._looking: dict[str, int | None] = {}
         self._drawing: dict[str, threading.Event] = {}
         self.outputs = [
-            chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.box,
+            chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.box, chat.marks,
         ]  # fmt: skip
 
     def wire(self, stop: gr.Button) -> None:
         """Connect every control. Each event that shows a conversation then follows the answer in progress there."""
         chat, side, outputs, chosen = self._chat, self._side, self.outputs, self._chat_id
         inputs = [chosen, side.search]
-        settings = [chat.system, chat.temperature, chat.max_tokens]
+        settings = [chat.settings.version, *chat.settings.values]
         answer = {"fn": self.answer, "inputs": [*inputs, *settings], "outputs": outputs, **STREAM}
         follow = {"fn": self.follow, "inputs": inputs, "outputs": outputs, **STREAM}
+        chat.messages.example_select(explained(self.say_example), inputs, [chat.box, *outputs], **QUICK).success(**answer)
         chat.box.submit(explained(self.say), [chat.box, *inputs], [chat.box, *outputs], **QUICK).success(**answer)
         chat.messages.retry(explained(self.retry), inputs, outputs, **QUICK).success(**answer)
         chat.messages.edit(explained(self.edit), inputs, outputs, **QUICK).success(**answer)
@@ -50,6 +62,12 @@ class ChatEvents:
         side.rename.click(explained(self.rename), [chosen, side.title, side.search], outputs, **QUICK)
         confirm = f"(...a) => {{ if (!confirm({words.DELETE_CONFIRM!r})) throw new Error('kept'); return a; }}"
         side.delete.click(explained(self.delete), inputs, outputs, js=confirm, **QUICK)
+        side.file.upload(explained(self.bring_back), [side.file, side.search], outputs, **QUICK)
+        for button, form in ((side.as_markdown, "md"), (side.as_json, "json")):
+            button.click(explained(partial(self.keep_as_file, form)), chosen, self._file, **QUICK).success(
+                None, self._file, None, js=_DOWNLOAD
+            )
+        chosen.change(None, chosen, self._kept, js="(chat) => chat")
 
     def show(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Show a conversation in this tab."""
@@ -72,6 +90,7 @@ class ChatEvents:
         return (
             chosen, _growing(messages, run.text) if run else messages, present.meter(present.last_stats(path)), chats, title,
             gr.Row(visible=of > 1 and not run), f"{which} / {of}", gr.Textbox(submit_btn=not run, stop_btn=bool(run)),
+            present.chat_marks(path),
         )  # fmt: skip
 
     def _list(self, chosen: int | None, search: str | None) -> tuple[gr.Radio, str]:
@@ -88,6 +107,28 @@ class ChatEvents:
         """An empty conversation; it is stored with its first message."""
         return self.show(None, search, request)
 
+    def begin(self, kept: int | None, search: str | None, request: gr.Request) -> tuple:
+        """When the page is loaded: the conversation that this browser showed last, if it is still there."""
+        try:
+            return self.show(self._session.chat_or_none(kept), search, request)
+        except QFError:
+            return self.show(None, search, request)
+
+    def say_example(self, chosen: int | None, search: str | None, request: gr.Request, data: gr.SelectData) -> tuple:
+        """Say what an example says."""
+        text = data.value["text"] if isinstance(data.value, dict) else str(data.value)
+        return self.say(text, chosen, search, request)
+
+    def keep_as_file(self, form: str, chosen: int | None) -> dict:
+        """A conversation as a file; the browser saves it, so nothing is left on the disk here."""
+        name, content = self._session.export_chat(chosen, form)
+        return {"name": name, "content": content}
+
+    def bring_back(self, path: str | None, search: str | None, request: gr.Request) -> tuple:
+        """Add a conversation from a file, and show it."""
+        content = Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
+        return self.show(self._session.import_chat(content), search, request)
+
     def say(self, text: str | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Store a message."""
         if not (text or "").strip():
@@ -95,13 +136,15 @@ class ChatEvents:
         return "", *self.show(self._session.say(chosen, text), search, request)
 
     def answer(
-        self, chosen: int | None, search: str | None, system: str | None, temperature: float, tokens: float,
+        self, chosen: int | None, search: str | None, version: int | None, system: str | None, temperature: float | None,
+        tokens: float | None, top_p: float | None, top_k: float | None, repeat: float | None, seed: float | None,
         request: gr.Request,
     ) -> Iterator[tuple]:  # fmt: skip
         """Begin to answer the last message, if it waits for an answer, and follow it."""
         if chosen:
             try:
-                run = self._session.answer(chosen, system=system or "", temperature=temperature, max_tokens=int(tokens))
+                preset = preset_of(system, temperature, tokens, top_p, top_k, repeat, seed)
+                run = self._session.answer(chosen, system=preset.system, sampling=preset.sampling, version=version)
                 yield from self._follow(run, chosen, search, tab_of(request))
             except QFError as error:
                 gr.Warning(str(error), duration=SECONDS_SHOWN)

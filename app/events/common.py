@@ -14,6 +14,8 @@ STREAM: dict[str, Any] = {**QUICK, "concurrency_limit": 16}
 """For handlers that follow an answer: one for each tab that looks."""
 AT_ONCE: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """For handlers that must act while the queue is busy, and cannot fail: outside the queue Gradio shows no error."""
+ONE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": 1}
+"""For work that the model does: one at a time, with Gradio's progress."""
 SECONDS_SHOWN = 12
 
 

@@ -1,0 +1,45 @@
+"""What happens in Export: write a file, take over a bundle."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from app import present, words
+from app.events.common import ONE, QUICK, explained
+from app.events.knowledge import Knowledge
+from app.panels.export import ExportPanel
+from app.session import Session
+
+
+class ExportEvents:
+    """Handlers of the export form."""
+
+    def __init__(self, session: Session, panel: ExportPanel, knowledge: Knowledge) -> None:
+        self._session, self._panel, self._knowledge = session, panel, knowledge
+
+    def wire(self) -> None:
+        """Connect every control."""
+        p = self._panel
+        for control in (p.kind, p.version):
+            control.change(explained(self.suggest), [p.kind, p.version], p.path, **QUICK)
+        p.write.click(explained(self.write), [p.kind, p.version, p.path], p.result, **ONE)
+        p.read.click(explained(self.read), p.bundle, p.imported, **ONE).success(**self._knowledge.after)
+
+    def suggest(self, kind: str, number: int | None) -> str:
+        """Where the file would go."""
+        store = self._session.engine.store
+        return self._session.desk.export_path(kind, store.version("live" if number is None else number))
+
+    def write(
+        self, kind: str, version: int | None, path: str | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
+    ) -> str:  # fmt: skip
+        """Export a version to a file."""
+        number = self._session.engine.store.version("live" if version is None else version).number
+        done = self._session.desk.export(kind, number, path or "", lambda f, t: progress(f, desc=t))
+        return words.EXPORTED.format(path=done["path"], megabytes=done["bytes"] / 1e6)
+
+    def read(self, path: str | None) -> str:
+        """Take over a bundle."""
+        version = self._session.desk.import_bundle(Path((path or "").strip()).expanduser())
+        return present.chip(words.IMPORTED.format(number=version.number, lessons=len(version.entries)))

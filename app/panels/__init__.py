@@ -1,0 +1,1 @@
+"""What is drawn, a module for each panel. No logic."""

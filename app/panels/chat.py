@@ -1,0 +1,138 @@
+"""Draws the chat: conversations in the sidebar, messages, input, settings. No logic."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from app import words
+from app.presets import DEFAULT
+
+LATEX = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "\\(", "right": "\\)", "display": False},
+    {"left": "\\[", "right": "\\]", "display": True},
+]
+
+
+@dataclass(frozen=True)
+class Sidebar:
+    """The left column."""
+
+    new: gr.Button
+    search: gr.Textbox
+    chats: gr.Radio
+    title: gr.Textbox
+    rename: gr.Button
+    delete: gr.Button
+    as_markdown: gr.Button
+    as_json: gr.Button
+    file: gr.UploadButton
+    badge: gr.HTML
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an answer is made."""
+
+    system: gr.Textbox
+    version: gr.Dropdown
+    temperature: gr.Slider
+    max_tokens: gr.Slider
+    top_p: gr.Slider
+    top_k: gr.Slider
+    repeat: gr.Slider
+    seed: gr.Number
+    preset: gr.Dropdown
+    preset_name: gr.Textbox
+    keep: gr.Button
+    drop: gr.Button
+
+    @property
+    def values(self) -> list[gr.components.Component]:
+        """What an answer depends on, besides its version; the order is that of `app.presets.Preset`."""
+        return [self.system, self.temperature, self.max_tokens, self.top_p, self.top_k, self.repeat, self.seed]
+
+
+@dataclass(frozen=True)
+class ChatPanel:
+    """The conversation."""
+
+    messages: gr.Chatbot
+    marks: gr.HTML
+    previous: gr.Button
+    position: gr.Markdown
+    next: gr.Button
+    branches: gr.Row
+    box: gr.Textbox
+    meter: gr.HTML
+    settings: Settings
+
+
+def draw_sidebar() -> Sidebar:
+    """Draw the left column into the open Blocks."""
+    with gr.Sidebar(width=290, elem_id="qf-sidebar"):
+        gr.HTML(f'<h1 class="qf-brand">{words.TITLE}</h1><p class="qf-quiet">{words.TAGLINE}</p>')
+        new = gr.Button(words.NEW_CHAT, variant="primary", elem_id="new-chat")
+        search = gr.Textbox(
+            label=words.SEARCH, placeholder=words.SEARCH_HINT, elem_id="chat-search",
+        )  # fmt: skip
+        chats = gr.Radio([], label=words.CONVERSATIONS, elem_id="chat-list")
+        with gr.Accordion(words.MANAGE, open=False, elem_id="chat-manage"):
+            title = gr.Textbox(label=words.TITLE_FIELD, max_length=120, elem_id="chat-title")
+            with gr.Row():
+                rename = gr.Button(words.RENAME, size="sm", elem_id="chat-rename", min_width=60)
+                delete = gr.Button(words.DELETE, size="sm", variant="stop", elem_id="chat-delete", min_width=60)
+            with gr.Row():
+                as_markdown = gr.Button(words.AS_MARKDOWN, size="sm", elem_id="chat-markdown", min_width=60)
+                as_json = gr.Button(words.AS_JSON, size="sm", elem_id="chat-json", min_width=60)
+            file = gr.UploadButton(words.IMPORT_CHAT, size="sm", file_types=[".json"], elem_id="chat-import")
+        badge = gr.HTML(elem_id="model-badge")
+    return Sidebar(new, search, chats, title, rename, delete, as_markdown, as_json, file, badge)
+
+
+def draw_chat_panel() -> ChatPanel:
+    """Draw the conversation into the open tab."""
+    messages = gr.Chatbot(
+        label=words.CONVERSATION, show_label=False, elem_id="chat-messages", height="calc(100dvh - 285px)", min_height=240,
+        buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=words.EMPTY_CHAT, layout="bubble",
+        sanitize_html=True, allow_tags=False, feedback_options=(words.TEACH_THIS, words.WRONG),
+        examples=[{"text": text} for text in words.EXAMPLES],
+    )  # fmt: skip
+    marks = gr.HTML(elem_id="chat-marks", visible="hidden")
+    with gr.Row(visible=False, elem_id="chat-branches") as branches:
+        previous = gr.Button(words.PREVIOUS, size="sm", elem_id="branch-previous", min_width=60)
+        position = gr.Markdown("", elem_id="branch-position")
+        following = gr.Button(words.NEXT, size="sm", elem_id="branch-next", min_width=60)
+    box = gr.Textbox(
+        label=words.MESSAGE, show_label=False, placeholder=words.MESSAGE_HINT, lines=1, max_lines=8, elem_id="chat-box",
+        submit_btn=True, stop_btn=False, autofocus=True, container=False,
+    )  # fmt: skip
+    meter = gr.HTML(elem_id="chat-meter")
+    return ChatPanel(messages, marks, previous, position, following, branches, box, meter, _draw_settings())
+
+
+def _draw_settings() -> Settings:
+    with gr.Accordion(words.SETTINGS, open=False, elem_id="chat-settings"):
+        system = gr.Textbox(label=words.SYSTEM, placeholder=words.SYSTEM_HINT, lines=2, elem_id="chat-system")
+        with gr.Row():
+            version = gr.Dropdown([(words.LIVE, None)], value=None, label=words.ANSWER_WITH, elem_id="chat-version")
+            temperature = gr.Slider(
+                0, 2, value=DEFAULT.temperature, step=0.05, label=words.TEMPERATURE, elem_id="chat-temperature"
+            )
+            max_tokens = gr.Slider(
+                16, 2048, value=DEFAULT.max_tokens, step=16, label=words.MAX_TOKENS, elem_id="chat-max-tokens"
+            )
+        with gr.Accordion(words.MORE_SETTINGS, open=False, elem_id="chat-more"):
+            with gr.Row():
+                top_p = gr.Slider(0.05, 1, value=DEFAULT.top_p, step=0.05, label=words.TOP_P, elem_id="chat-top-p")
+                top_k = gr.Slider(0, 200, value=DEFAULT.top_k, step=1, label=words.TOP_K, elem_id="chat-top-k")
+                repeat = gr.Slider(1, 2, value=DEFAULT.repeat, step=0.05, label=words.REPEAT, elem_id="chat-repeat")
+                seed = gr.Number(value=None, precision=0, minimum=0, label=words.SEED, elem_id="chat-seed")
+            with gr.Row(equal_height=True):
+                preset = gr.Dropdown([], label=words.PRESET, elem_id="chat-preset")
+                preset_name = gr.Textbox(label=words.PRESET_NAME, max_length=60, elem_id="chat-preset-name")
+                keep = gr.Button(words.PRESET_KEEP, size="sm", elem_id="chat-preset-keep")
+                drop = gr.Button(words.PRESET_DROP, size="sm", elem_id="chat-preset-drop")
+    return Settings(
+        system, version, temperature, max_tokens, top_p, top_k, repeat, seed, preset, preset_name, keep, drop
+    )

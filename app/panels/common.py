@@ -1,0 +1,13 @@
+"""What several panels draw alike."""
+
+import gradio as gr
+
+_ACTIONS = (
+    "element.addEventListener('click', (event) => { const button = event.target.closest('[data-action]'); "
+    "if (button) trigger('click', { ...button.dataset }); });"
+)
+
+
+def actions_html(elem_id: str) -> gr.HTML:
+    """HTML whose buttons with `data-action` trigger `click`; the handler's EventData has all `data-` values."""
+    return gr.HTML(elem_id=elem_id, js_on_load=_ACTIONS)

@@ -1,0 +1,79 @@
+"""Answer settings with a name, kept in one small file of the home."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from qfcore.errors import LessonError, NotFound
+from qfcore.export.atomic import atomic_write
+from qfcore.runtime.protocol import Sampling
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How an answer is made; the same fields as the window's settings, in the same order."""
+
+    system: str = ""
+    temperature: float = 0.7
+    max_tokens: int = 512
+    top_p: float = 0.8
+    top_k: int = 20
+    repeat: float = 1.05
+    seed: int | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """What the runtime asks for."""
+        return Sampling(
+            self.temperature, top_k=int(self.top_k), top_p=self.top_p, repeat_penalty=self.repeat,
+            max_tokens=int(self.max_tokens), seed=None if self.seed is None else int(self.seed),
+        )  # fmt: skip
+
+
+DEFAULT = Preset()
+
+
+def preset_of(*values: object) -> Preset:
+    """From the values of the window's controls; an empty one counts as the default."""
+    given = {f.name: v for f, v in zip(fields(Preset), values, strict=True) if v is not None}
+    return Preset(**given)
+
+
+class Presets:
+    """The presets of a home."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def all(self) -> dict[str, Preset]:
+        """By name. A damaged file counts as empty: presets are no knowledge."""
+        try:
+            known = {f.name for f in fields(Preset)}
+            stored = json.loads(self._path.read_text(encoding="utf-8"))
+            return {n: Preset(**{k: v for k, v in p.items() if k in known}) for n, p in sorted(stored.items())}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def keep(self, name: str, preset: Preset) -> str:
+        """Store a preset under a name, over one that has it; the name as stored.
+
+        Raises:
+            LessonError: the name is empty or too long. ExportError: the home cannot be written.
+        """
+        name = " ".join(name.split())
+        if not 1 <= len(name) <= 60:
+            raise LessonError("A preset needs a name of 1 to 60 characters.")
+        self._write({**self.all(), name: preset})
+        return name
+
+    def drop(self, name: str) -> None:
+        """Delete a preset; NotFound when there is none."""
+        known = self.all()
+        if name not in known:
+            raise NotFound(f"There is no preset {name!r}.")
+        del known[name]
+        self._write(known)
+
+    def _write(self, presets: dict[str, Preset]) -> None:
+        with atomic_write(self._path) as file:
+            file.write(json.dumps({n: asdict(p) for n, p in presets.items()}, ensure_ascii=False, indent=1).encode())

@@ -1,0 +1,106 @@
+"""Conversations as files and presets: what is kept comes back, what is foreign is refused in words."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import chat_files
+from app.presets import DEFAULT, Preset, Presets, preset_of
+from qfcore.errors import ChatFileError, LessonError, NotFound
+from qfcore.store.store import Store
+from tests.conftest import IDENTITY
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    opened = Store.open(tmp_path, IDENTITY)
+    yield opened
+    opened.close()
+
+
+def test_a_conversation_with_branches_comes_back_whole(store: Store) -> None:
+    chats = store.chats
+    chat = chats.create("Trip: “Lisbon” / 2026")
+    question = chats.add_message(chat.id, None, "user", "Where?")
+    chats.add_message(chat.id, question.id, "assistant", "Porto", version=0)
+    chats.add_message(chat.id, question.id, "assistant", "Lisbon 🙂", version=3)
+    content = chat_files.to_json(chats.get(chat.id), chats.tree(chat.id))
+    title, messages = chat_files.from_json(content)
+    back = chats.add_tree(title, messages)
+    assert back.title == chat.title and back.id != chat.id
+    shown = [(m.role, m.content, m.version) for m in chats.path(back.id)]
+    assert shown == [("user", "Where?", None), ("assistant", "Lisbon 🙂", 3)]
+    assert [m.content for m in chats.siblings(chats.path(back.id)[1].id)] == ["Porto", "Lisbon 🙂"]
+    assert chat_files.file_name(chat, "json") == "Trip-Lisbon-2026.json"
+
+
+def test_markdown_shows_the_branch_with_its_versions(store: Store) -> None:
+    chat = store.chats.create("Trip")
+    question = store.chats.add_message(chat.id, None, "user", "Where?")
+    store.chats.add_message(chat.id, question.id, "assistant", "Lisbon", version=3)
+    text = chat_files.to_markdown(chat, store.chats.path(chat.id))
+    assert text.startswith("# Trip\n") and "## You\n\nWhere?" in text and "## Model (version 3)\n\nLisbon" in text
+
+
+def test_a_plain_list_of_messages_is_taken_too() -> None:
+    title, messages = chat_files.from_json('[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]')
+    assert title == "Hi" and [m["parent"] for m in messages] == [None, 0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "[]", "{}", "3", '"a"', "[1]", '[{"role": "tool", "content": "x"}]', '[{"role": "user", "content": 3}]',
+        '[{"role": "user", "content": "a", "parent": 0}]', '[{"role": "user", "content": "a", "parent": -1}]',
+        '[{"role": "user", "content": "\\ud800"}]', '{"title": 3, "messages": [{"role": "user", "content": "a"}]}',
+        "[" * 100_000, '[{"role": "user", "content": "a"}, {"role": "user", "content": "b", "parent": true}]',
+    ],
+)  # fmt: skip
+def test_what_is_no_conversation_is_refused_in_words(content: str) -> None:
+    with pytest.raises(ChatFileError, match="expected|before it|half a character"):
+        chat_files.from_json(content)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.sampled_from(["role", "content", "parent", "messages", "title", "x"]), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=values)
+def test_any_json_is_a_conversation_or_refused(value: object) -> None:
+    try:
+        _, messages = chat_files.from_json(json.dumps(value))
+    except ChatFileError:
+        return
+    assert messages and all(m["parent"] is None or m["parent"] < i for i, m in enumerate(messages))
+
+
+def test_presets_are_kept_and_dropped(tmp_path: Path) -> None:
+    presets = Presets(tmp_path / "presets.json")
+    made = preset_of("Be brief.", 0.2, 100.0, 0.9, 10, 1.1, None)
+    assert presets.all() == {} and presets.keep("  Short   answers ", made) == "Short answers"
+    assert Presets(tmp_path / "presets.json").all() == {"Short answers": made}
+    assert (made.sampling.max_tokens, made.sampling.temperature, made.sampling.seed) == (100, 0.2, None)
+    presets.drop("Short answers")
+    assert presets.all() == {}
+    with pytest.raises(NotFound):
+        presets.drop("Short answers")
+    with pytest.raises(LessonError):
+        presets.keep(" ", made)
+
+
+def test_empty_controls_count_as_the_default() -> None:
+    assert preset_of(None, None, None, None, None, None, None) == DEFAULT == Preset()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 3}', "\x00"])
+def test_damaged_presets_count_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.json").write_text(content)
+    assert Presets(tmp_path / "p.json").all() == {}

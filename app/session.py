@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 
-from app import chat_files, present, words
+from app import chat_files, words
 from app.answering import STOP_SECONDS, Answering, Run
 from app.desk import Desk
+from app.present.chat import chat_choices, title_from
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
 from qfcore.runtime.protocol import AnswerStats, Sampling
@@ -21,7 +22,7 @@ class Session:
 
     def chats(self, search: str = "") -> list[tuple[str, int]]:
         """Conversations as (title, id), the latest first."""
-        return present.chat_choices(self.engine.store.chats.all(search))
+        return chat_choices(self.engine.store.chats.all(search))
 
     def chat_or_none(self, chat_id: int | None) -> int | None:
         """The conversation's id while it exists."""
@@ -45,13 +46,13 @@ class Session:
         self.answering.check_idle(chat_id)
         chats = self.engine.store.chats
         if not chat_id:
-            chat_id = chats.create(present.title_from(text)).id
+            chat_id = chats.create(title_from(text)).id
         path = chats.path(chat_id)
         chats.add_message(chat_id, path[-1].id if path else None, "user", text)
         return chat_id
 
     def answer(
-        self, chat_id: int, *, system: str = "", sampling: Sampling | None = None, version: int | None = None
+        self, chat_id: int, *, system: str = "", sampling: Sampling | None = None, version: str | int | None = None
     ) -> Run | None:
         """Begin to answer the last user's message; it is stored at the end. None when no question waits for an answer.
 

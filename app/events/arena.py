@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from app import present
 from app.events.common import AT_ONCE, SECONDS_SHOWN, STREAM, tab_of
 from app.panels.arena import ArenaPanel
+from app.present.chat import meter
 from app.session import Session
 from app.visible import visible
 from qfcore.errors import LessonError, QFError
@@ -48,7 +48,7 @@ class ArenaEvents:
                     messages, sampling=GREEDY_LONG, version="live" if version is None else version, stop=stop
                 ):
                     if isinstance(piece, AnswerStats):
-                        shown[place + 1] = present.meter(piece)
+                        shown[place + 1] = meter(piece)
                     else:
                         text += piece
                         if len(text) - drawn < 12:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import present, words
+from app import words
 from app.answering import Run
 from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.panels.chat import ChatPanel, Sidebar
+from app.present.chat import chat_marks, chat_messages, last_stats, meter
 from app.presets import preset_of
 from app.session import Session
 from app.visible import visible
@@ -67,7 +68,7 @@ class ChatEvents:
             button.click(explained(partial(self.keep_as_file, form)), chosen, self._file, **QUICK).success(
                 None, self._file, None, js=_DOWNLOAD
             )
-        chosen.change(None, chosen, self._kept, js="(chat) => chat")
+        chosen.change(lambda chat_id: chat_id, chosen, self._kept, **QUICK)
 
     def show(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Show a conversation in this tab."""
@@ -86,11 +87,11 @@ class ChatEvents:
         path = self._session.path(chosen)
         chats, title = self._list(chosen, search)
         which, of = self._session.alternatives(path)
-        messages = present.chat_messages(path)
+        messages = chat_messages(path)
         return (
-            chosen, _growing(messages, run.text) if run else messages, present.meter(present.last_stats(path)), chats, title,
+            chosen, _growing(messages, run.text) if run else messages, meter(last_stats(path)), chats, title,
             gr.Row(visible=of > 1 and not run), f"{which} / {of}", gr.Textbox(submit_btn=not run, stop_btn=bool(run)),
-            present.chat_marks(path),
+            chat_marks(path),
         )  # fmt: skip
 
     def _list(self, chosen: int | None, search: str | None) -> tuple[gr.Radio, str]:
@@ -136,9 +137,9 @@ class ChatEvents:
         return "", *self.show(self._session.say(chosen, text), search, request)
 
     def answer(
-        self, chosen: int | None, search: str | None, version: int | None, system: str | None, temperature: float | None,
-        tokens: float | None, top_p: float | None, top_k: float | None, repeat: float | None, seed: float | None,
-        request: gr.Request,
+        self, chosen: int | None, search: str | None, version: str | int | None, system: str | None,
+        temperature: float | None, tokens: float | None, top_p: float | None, top_k: float | None, repeat: float | None,
+        seed: float | None, request: gr.Request,
     ) -> Iterator[tuple]:  # fmt: skip
         """Begin to answer the last message, if it waits for an answer, and follow it."""
         if chosen:
@@ -171,7 +172,7 @@ class ChatEvents:
                 del self._drawing[tab]
 
     def _grow(self, run: Run, chosen: int, tab: str) -> Iterator[tuple]:
-        shown = present.chat_messages(self._session.path(chosen))
+        shown = chat_messages(self._session.path(chosen))
         try:
             for text in run.follow(lambda: self._looking.get(tab) == chosen):
                 yield gr.skip(), _growing(shown, text), *self._nothing()[2:]

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import present, words
+from app import words
 from app.events.common import ONE, QUICK, explained
 from app.events.knowledge import Knowledge
 from app.panels.export import ExportPanel
+from app.present.common import chip
 from app.session import Session
 
 
@@ -42,4 +43,4 @@ class ExportEvents:
     def read(self, path: str | None) -> str:
         """Take over a bundle."""
         version = self._session.desk.import_bundle(Path((path or "").strip()).expanduser())
-        return present.chip(words.IMPORTED.format(number=version.number, lessons=len(version.entries)))
+        return chip(words.IMPORTED.format(number=version.number, lessons=len(version.entries)))

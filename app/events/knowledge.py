@@ -4,13 +4,16 @@ from typing import Any
 
 import gradio as gr
 
-from app import present, words
+from app import words
 from app.events.common import QUICK
 from app.panels.arena import ArenaPanel
 from app.panels.chat import ChatPanel, Sidebar
 from app.panels.export import ExportPanel
 from app.panels.lessons import LessonsPanel
 from app.panels.versions import VersionsPanel
+from app.present.chat import badge
+from app.present.history import lesson_counts, name_list, timeline, version_choices
+from app.present.teaching import lessons_table
 from app.session import Session
 from qfcore.standing import curve_of
 
@@ -33,14 +36,14 @@ class Knowledge:
         """Everything that depends on the live version and the history."""
         session, store = self._session, self._session.engine.store
         live, versions, names = store.live(), store.versions(), store.names.all()
-        choices = present.version_choices(versions, live.number)
+        choices = version_choices(versions, live.number)
         before = live.parent if live.parent is not None else live.number
-        table = present.lessons_table(session.desk.lessons(search or ""), {}, bool(search))
+        table = lessons_table(session.desk.lessons(search or ""), {}, bool(search))
         return (
-            present.badge(session.engine.status()),
-            gr.Dropdown(choices=[(words.LIVE, None), *choices]), table,
-            present.timeline(versions, live.number, present.lesson_counts(versions), names),
-            self._curve(), gr.Dropdown(choices=choices, value=live.number), present.name_list(names),
+            badge(session.engine.status()),
+            gr.Dropdown(choices=[(words.LIVE, "live"), *choices]), table,
+            timeline(versions, live.number, lesson_counts(versions), names),
+            self._curve(), gr.Dropdown(choices=choices, value=live.number), name_list(names),
             gr.Dropdown(choices=choices, value=before), gr.Dropdown(choices=choices, value=before),
             gr.Dropdown(choices=choices, value=live.number), gr.Dropdown(choices=choices, value=live.number),
         )  # fmt: skip

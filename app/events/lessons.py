@@ -2,11 +2,13 @@
 
 import gradio as gr
 
-from app import present, words
+from app import words
 from app.events.common import ONE, QUICK, explained
 from app.events.knowledge import Knowledge
 from app.panels.lessons import LessonsPanel
 from app.panels.teach import TeachPanel
+from app.present.common import chip
+from app.present.teaching import lessons_table
 from app.session import Session
 from qfcore.errors import NotFound
 
@@ -37,7 +39,7 @@ class LessonsEvents:
 
     def find(self, search: str | None, fresh: dict | None = None) -> str:
         """The table of the lessons that contain a text."""
-        return present.lessons_table(self._session.desk.lessons(search or ""), fresh or {}, bool(search))
+        return lessons_table(self._session.desk.lessons(search or ""), fresh or {}, bool(search))
 
     def act(self, search: str | None, data: gr.EventData) -> tuple:
         """Do what the pressed button says."""
@@ -51,11 +53,11 @@ class LessonsEvents:
             return "", gr.skip(), gr.Tabs(selected="teach"), lesson.text, lesson.question, lesson.answer, "thorough"
         if action == "forget":
             version = engine.forget(reference)
-            return present.chip(words.FORGOTTEN.format(number=version.number)), self.find(search), *nothing
+            return chip(words.FORGOTTEN.format(number=version.number)), self.find(search), *nothing
         if action == "erase":
             count = engine.erase(reference)
             text = words.ERASED.format(count=count, number=engine.store.live().number)
-            return present.chip(text), self.find(search), *nothing
+            return chip(text), self.find(search), *nothing
         raise NotFound(f"There is no action {action!r}.")
 
     def after(self, search: str | None) -> tuple:

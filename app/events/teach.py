@@ -7,11 +7,13 @@ from pathlib import Path
 
 import gradio as gr
 
-from app import present, words
+from app import words
 from app.events.common import AT_ONCE, ONE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.events.knowledge import Knowledge
 from app.panels.chat import ChatPanel
 from app.panels.teach import TeachPanel
+from app.present.common import chip, note, progress_note
+from app.present.teaching import lesson_choices, plan_html, proposal_rows, report_card, states_html
 from app.session import Session
 from qfcore.bulk import LessonState
 from qfcore.errors import LessonError, QFError
@@ -66,7 +68,7 @@ class TeachEvents:
         wrong = data.liked == words.WRONG
         return (
             gr.Tabs(selected="teach"), "" if wrong else said[:2000], question[:500] if wrong else "", "",
-            gr.Dataframe(value=[], visible=False), present.note(words.WRONG_HINT if wrong else words.FROM_CHAT),
+            gr.Dataframe(value=[], visible=False), note(words.WRONG_HINT if wrong else words.FROM_CHAT),
             f'<p class="qf-quiet">{words.NO_REPORT}</p>', gr.Button(**_OFF), "",
         )  # fmt: skip
 
@@ -78,8 +80,8 @@ class TeachEvents:
             found = self._desk.split(text or "", tab_of(request), lambda f, t: progress(f, desc=t))
         except QFError as error:
             gr.Warning(str(error), duration=SECONDS_SHOWN)
-            return gr.skip(), gr.Button(**_OFF), present.note(str(error))
-        rows = present.proposal_rows(found)
+            return gr.skip(), gr.Button(**_OFF), note(str(error))
+        rows = proposal_rows(found)
         return gr.Dataframe(value=rows, visible=True), gr.Button(**_OFF), ""
 
     def begin(self, text: str | None, question: str | None, replaces: list[str] | None, proposals: list) -> tuple:
@@ -87,7 +89,7 @@ class TeachEvents:
         found = {}
         for lesson in _lessons(text, question, "", proposals):
             found |= {r.id: r for r in self._desk.conflicts(lesson.text, lesson.question)}
-        choices = present.lesson_choices(list(found.values()))
+        choices = lesson_choices(list(found.values()))
         chosen = [i for i in found if i in replaces] if replaces else list(found)
         return gr.CheckboxGroup(choices=choices, value=chosen, visible=bool(found)), gr.Button(**_ON)
 
@@ -113,12 +115,12 @@ class TeachEvents:
         """Make the preview live."""
         version = self._desk.apply(number)
         text = words.LEARNED_CHIP.format(number=version.number)
-        return None, gr.Button(**_OFF), gr.Button(visible=False), present.chip(text), gr.Button(visible=True)
+        return None, gr.Button(**_OFF), gr.Button(visible=False), chip(text), gr.Button(visible=True)
 
     def undo(self) -> tuple:
         """Go back to what was known before."""
         version = self._session.engine.undo()
-        return present.chip(words.UNDONE.format(number=version.number)), gr.Button(visible=False)
+        return chip(words.UNDONE.format(number=version.number)), gr.Button(visible=False)
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -129,8 +131,8 @@ class TeachEvents:
         try:
             _, found = self._desk.plan(Path(path), method)
         except LessonError as error:
-            return present.note(str(error)), gr.Button(**_OFF), ""
-        return present.plan(found, method), gr.Button(interactive=bool(found.new or found.resumed)), ""
+            return note(str(error)), gr.Button(**_OFF), ""
+        return plan_html(found, method), gr.Button(interactive=bool(found.new or found.resumed)), ""
 
     def teach_file(self, path: str | None, method: str, request: gr.Request) -> Iterator[tuple]:
         """Study a file's lessons, showing what becomes of each, then the report card."""
@@ -151,7 +153,7 @@ class TeachEvents:
 
         threading.Thread(target=work, name="teach-file", daemon=True).start()
         of, status = 0, words.WORKING
-        yield *nothing[:4], gr.Button(**_ON), present.note(status), *nothing[6:], "", gr.Button(**_OFF)
+        yield *nothing[:4], gr.Button(**_ON), note(status), *nothing[6:], "", gr.Button(**_OFF)
         while True:
             kind, *what = news.get()
             if kind == "of":
@@ -161,16 +163,16 @@ class TeachEvents:
             elif kind == "lesson":
                 shown.append(what[0])
             elif kind == "failed":
-                note = f"{what[0]} {words.KEPT_UNTIL_NOW}" if shown else str(what[0])
-                yield *_failed(what[0], note), gr.skip(), gr.Button(**_ON)
+                text = f"{what[0]} {words.KEPT_UNTIL_NOW}" if shown else str(what[0])
+                yield *_failed(what[0], text), gr.skip(), gr.Button(**_ON)
                 return
             else:
                 number, made, states = what
-                yield *_card(number, made, method), present.states(states, of), gr.Button(**_OFF)
+                yield *_card(number, made, method), states_html(states, of), gr.Button(**_OFF)
                 return
             while not news.empty() and news.queue[0][0] == "progress":
                 status = "{1:.0%} {2}".format(*news.get())
-            yield *nothing[:5], present.progress_note(status), *nothing[6:], present.states(shown, of), gr.skip()
+            yield *nothing[:5], progress_note(status), *nothing[6:], states_html(shown, of), gr.skip()
 
 
 def _lessons(text: str | None, question: str | None, answer: str | None, proposals: list | None) -> list[Lesson]:
@@ -187,10 +189,10 @@ def _lessons(text: str | None, question: str | None, answer: str | None, proposa
 def _card(number: int, made: Preview, method: str) -> tuple:
     """Values of `card` for a preview that came out."""
     learned = made.report.learned
-    note = "" if learned else present.note(words.NOT_LEARNED)
+    doubt = "" if learned else note(words.NOT_LEARNED)
     return (
-        number, present.report_card(made.report), gr.Button(**_ON), gr.Button(visible=not learned and method == "fast"),
-        gr.Button(**_OFF), note, "", gr.Button(visible=False),
+        number, report_card(made.report), gr.Button(**_ON), gr.Button(visible=not learned and method == "fast"),
+        gr.Button(**_OFF), doubt, "", gr.Button(visible=False),
     )  # fmt: skip
 
 
@@ -198,4 +200,4 @@ def _failed(error: QFError, text: str = "") -> tuple:
     """Values of `card` for work that failed or was stopped."""
     gr.Warning(str(error), duration=SECONDS_SHOWN)
     off = gr.Button(**_OFF)
-    return None, words.NO_REPORT, off, gr.Button(visible=False), off, present.note(text or str(error)), "", gr.skip()
+    return None, words.NO_REPORT, off, gr.Button(visible=False), off, note(text or str(error)), "", gr.skip()

@@ -2,10 +2,13 @@
 
 import gradio as gr
 
-from app import present, words
+from app import words
 from app.events.common import ONE, QUICK, explained
 from app.events.knowledge import Knowledge
 from app.panels.versions import VersionsPanel
+from app.present.common import chip
+from app.present.history import answers_diff, lessons_diff, weights_text
+from app.present.teaching import lesson_list
 from app.session import Session
 from qfcore.errors import NotFound
 
@@ -39,8 +42,8 @@ class VersionsEvents:
         number = store.live().number if number is None else number
         compared = self._session.desk.compare(number if other is None else other, number, (), lambda *_: None)
         return (
-            present.lesson_list(store.lessons(store.version(number))), present.lessons_diff(compared.lessons),
-            self._weights(compared), present.weights_text(compared), "",
+            lesson_list(store.lessons(store.version(number))), lessons_diff(compared.lessons),
+            self._weights(compared), weights_text(compared), "",
         )  # fmt: skip
 
     def _weights(self, compared) -> gr.BarPlot:  # noqa: ANN001
@@ -56,27 +59,27 @@ class VersionsEvents:
         """Ask both versions the questions of the lessons that differ, and the unrelated ones."""
         if number is None or other is None:
             raise NotFound("Choose two versions first.")
-        return present.answers_diff(self._session.desk.compare(other, number, None, lambda f, t: progress(f, desc=t)))
+        return answers_diff(self._session.desk.compare(other, number, None, lambda f, t: progress(f, desc=t)))
 
     def restore(self, number: int | None) -> str:
         """Make a version's knowledge live again."""
         version = self._session.engine.restore("live" if number is None else number)
-        return present.chip(words.RESTORED.format(number=version.number, old=number))
+        return chip(words.RESTORED.format(number=version.number, old=number))
 
     def tag(self, name: str | None, number: int | None) -> tuple:
         """Name the chosen version."""
         made = self._session.engine.store.names.tag(name or "", "live" if number is None else number)
-        return present.chip(words.TAGGED.format(name=made.name, number=made.version)), ""
+        return chip(words.TAGGED.format(name=made.name, number=made.version)), ""
 
     def branch(self, name: str | None, number: int | None) -> tuple:
         """Begin a branch at the chosen version."""
         made = self._session.engine.store.names.branch(name or "", "live" if number is None else number)
-        return present.chip(words.TAGGED.format(name=made.name, number=made.version)), ""
+        return chip(words.TAGGED.format(name=made.name, number=made.version)), ""
 
     def act_on_name(self, data: gr.EventData) -> str:
         """Switch to a branch, or delete a name."""
         names, name = self._session.engine.store.names, str(data.name)
         if data.action == "switch":
-            return present.chip(words.SWITCHED.format(name=name, number=names.switch(name)))
+            return chip(words.SWITCHED.format(name=name, number=names.switch(name)))
         names.delete(name)
-        return present.chip(words.NAME_DELETED.format(name=name))
+        return chip(words.NAME_DELETED.format(name=name))

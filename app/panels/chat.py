@@ -115,7 +115,7 @@ def _draw_settings() -> Settings:
     with gr.Accordion(words.SETTINGS, open=False, elem_id="chat-settings"):
         system = gr.Textbox(label=words.SYSTEM, placeholder=words.SYSTEM_HINT, lines=2, elem_id="chat-system")
         with gr.Row():
-            version = gr.Dropdown([(words.LIVE, None)], value=None, label=words.ANSWER_WITH, elem_id="chat-version")
+            version = gr.Dropdown([(words.LIVE, "live")], value="live", label=words.ANSWER_WITH, elem_id="chat-version")
             temperature = gr.Slider(
                 0, 2, value=DEFAULT.temperature, step=0.05, label=words.TEMPERATURE, elem_id="chat-temperature"
             )

@@ -7,8 +7,11 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from app import present, server
+from app import server
 from app.guard import MAX_BODY, Guard
+from app.present.chat import chat_choices, chat_messages, title_from
+from app.present.common import chip, note
+from app.present.teaching import report_card
 from app.visible import visible
 from qfcore.answers import says, tells
 from qfcore.errors import QFError
@@ -22,11 +25,11 @@ EVIL = "<img src=x onerror=alert(1)>"
 def test_text_of_users_and_models_is_escaped() -> None:
     asked = AskedQuestion(EVIL, EVIL, EVIL, EVIL, False)
     report = Report(False, (asked,), (ProbeResult(EVIL, EVIL, "b", False),), 1.0, 1, 1, 1, {"observe": 1.0})
-    assert "<img" not in present.report_card(report) + present.chip(EVIL) + present.note(EVIL)
+    assert "<img" not in report_card(report) + chip(EVIL) + note(EVIL)
 
 
 def test_long_titles_are_cut() -> None:
-    assert present.title_from("a\n b " + "x" * 100) == "a b " + "x" * 43 + "…"
+    assert title_from("a\n b " + "x" * 100) == "a b " + "x" * 43 + "…"
 
 
 @pytest.mark.parametrize(
@@ -130,9 +133,9 @@ def test_hidden_characters_are_shown(hidden: str) -> None:
     code = f"⟨U+{ord(hidden):04X}⟩"
     message = Message(1, 1, None, "assistant", f"a{hidden}b", None, {}, "")
     chat = Chat(1, f"a{hidden}b", "", "", None)
-    assert present.chat_messages([message]) == [{"role": "assistant", "content": f"a{code}b"}]
-    assert present.chat_choices([chat]) == [(f"a{code}b", 1)]
-    assert code in present.note(f"a{hidden}b") and hidden not in present.note(f"a{hidden}b")
+    assert chat_messages([message]) == [{"role": "assistant", "content": f"a{code}b"}]
+    assert chat_choices([chat]) == [(f"a{code}b", 1)]
+    assert code in note(f"a{hidden}b") and hidden not in note(f"a{hidden}b")
 
 
 def test_line_ends_tabs_and_scripts_stay_as_they_are() -> None:

@@ -1,0 +1,86 @@
+"""Conversations and the badge."""
+
+from collections.abc import Sequence
+
+from app import words
+from app.present.common import escape
+from app.visible import visible
+from qfcore.runtime.protocol import AnswerStats
+from qfcore.store.records import Chat, Message
+
+LESSONS_SHOWN = 5
+"""Active lessons named in the meter; the rest are dots."""
+MARKED = 60
+"""Messages of a conversation up to which each answer names its version."""
+
+
+def badge(status: dict) -> str:
+    """Model and live version, for the sidebar."""
+    lessons = status["lessons"]
+    return (
+        f'<div class="qf-badge"><strong>{escape(status["model"])}</strong><br>'
+        f'<span class="qf-live">version {status["version"]}</span> knows {lessons} lesson{"" if lessons == 1 else "s"}'
+        f'<br><span class="qf-quiet">{status["memory_bytes"] / 1e9:.1f} GB memory · private, on this computer</span></div>'
+    )
+
+
+def chat_choices(chats: list[Chat]) -> list[tuple[str, int]]:
+    """Conversations as (title, id)."""
+    return [(visible(chat.title) or words.UNTITLED, chat.id) for chat in chats]
+
+
+def chat_messages(path: list[Message]) -> list[dict]:
+    """A branch in the form of Gradio's Chatbot."""
+    return [{"role": m.role, "content": visible(m.content)} for m in path if m.role != "system"]
+
+
+def last_stats(path: list[Message]) -> dict | None:
+    """Figures of the last answer shown."""
+    return next((m.stats for m in reversed(path) if m.stats), None)
+
+
+def title_from(text: str) -> str:
+    """A conversation's first title."""
+    line = " ".join(text.split())
+    return line if len(line) <= 48 else line[:47] + "…"
+
+
+def meter(stats: AnswerStats | dict | None) -> str:
+    """What the last answer cost, and how full the context is."""
+    if not stats:
+        return '<div class="qf-meter">Taught knowledge costs 0 prompt tokens.</div>'
+    value = stats if isinstance(stats, dict) else vars(stats)
+    share = value["context_tokens"] / value["context_size"]
+    return (
+        f'<div class="qf-meter"><span class="qf-live">version {value["version"]}</span> · '
+        f'{value["generated_tokens"]} tokens · {value["tokens_per_s"]:.1f} tokens/s · '
+        f'first token {value["first_token_s"]:.1f} s · {_active(value.get("lessons"))}: 0 tokens'
+        f'<span class="qf-bar" role="img" aria-label="Context {share:.0%} full">'
+        f'<i style="width:{min(share, 1) * 100:.0f}%"></i></span>'
+        f'{value["context_tokens"]:,} / {value["context_size"]:,}</div>'
+    )
+
+
+def _active(lessons: Sequence[int] | None) -> str:
+    """Which lessons were active in an answer."""
+    if not lessons:
+        return "taught knowledge"
+    shown = ", ".join(map(str, lessons[:LESSONS_SHOWN])) + (", …" if len(lessons) > LESSONS_SHOWN else "")
+    return f'<span class="qf-live">{"lesson" if len(lessons) == 1 else "lessons"} {shown} active</span>'
+
+
+def chat_marks(path: list[Message]) -> str:
+    """Style that names the version below answers. It is drawn by CSS, so that copying an answer copies the answer.
+
+    In long conversations only where the version changes, and below the last one.
+    """
+    shown = [m for m in path if m.role != "system"]
+    rules, before = [], None
+    for position, m in enumerate(shown, start=1):
+        if m.role != "assistant" or m.version is None:
+            continue
+        if len(shown) <= MARKED or m.version != before or position == len(shown):
+            row = f"#chat-messages .message-wrap > :nth-child({position} of .message-row)"
+            rules.append(f'{row} .message-content::after{{content:"version {m.version}"}}')
+        before = m.version
+    return f"<style>{''.join(rules)}</style>" if rules else ""

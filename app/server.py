@@ -6,15 +6,18 @@ import secrets
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from qfcore.errors import PortInUse, QFError
 from qfcore.settings import Paths
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
     from app.session import Session
@@ -62,13 +65,15 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
     from app.guard import Guard
     from app.page import build_page
     from app.theme import shortcuts, style, theme
+    from qfcore.replay import assets_folder
 
     page = build_page(session)
     page.queue(max_size=64)
     application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     application = gr.mount_gradio_app(
         application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,
-        ssr_mode=False, max_file_size="1mb", theme=theme(), css=style(), js=shortcuts(),
+        ssr_mode=False, max_file_size="1mb", pwa=True, favicon_path=str(assets_folder() / "icon.svg"),
+        theme=theme(), css=style(), js=shortcuts(),
         blocked_paths=[str(session.engine.paths.home)],
     )  # fmt: skip
     application.add_middleware(Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"), token=token)
@@ -77,13 +82,16 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
 
 def serve(
     *, home: str | Path | None = None, model: str | None = None, host: str = HOST, port: int = 7860,
-    open_browser: bool = True,
+    open_browser: bool = True, native: bool = False,
 ) -> None:  # fmt: skip
     """Load the model, prepare it, and serve until Ctrl-C. Any host but this computer's own needs a token, which is shown.
+
+    native: in a window of its own (the extra `window`) instead of the browser; closing it ends the app.
 
     Raises:
         PortInUse: another program listens on the port. Further: see Engine.open.
     """
+    webview = _webview() if native else None
     check_port(port, host)
     paths = Paths.find(home)
     paths.prepare()
@@ -96,13 +104,13 @@ def serve(
     session = Session(engine)
     try:
         engine.prepare(say)
-        _run(session, host, port, open_browser)
+        _run(session, host, port, open_browser, webview)
     finally:
         session.answering.close()
         engine.close()
 
 
-def _run(session: "Session", host: str, port: int, open_browser: bool) -> None:
+def _run(session: "Session", host: str, port: int, open_browser: bool, webview: ModuleType | None) -> None:
     import uvicorn
 
     token = None if host == HOST else _token()
@@ -117,9 +125,34 @@ def _run(session: "Session", host: str, port: int, open_browser: bool) -> None:
             "It is open to the network: whoever has this address can read, teach and export. The traffic is not encrypted.\n"
         )
     sys.stderr.flush()
+    server = uvicorn.Server(config)
+    if webview is not None:
+        _run_native(server, webview, url)
+        return
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [url]).start()
-    uvicorn.Server(config).run()
+    server.run()
+
+
+def _webview() -> ModuleType:
+    """The library that draws a native window; said before the model is loaded when it is missing."""
+    try:
+        import webview
+    except ImportError as error:
+        raise QFError("A native window needs the extra `window`: pip install 'qfchat[window]'.") from error
+    return webview
+
+
+def _run_native(server: "uvicorn.Server", webview: ModuleType, url: str) -> None:
+    """Serve on a thread; the window needs the main one."""
+    thread = threading.Thread(target=server.run, name="server", daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.05)
+    webview.create_window("QF Chat", url, width=1200, height=820, text_select=True)
+    webview.start()
+    server.should_exit = True
+    thread.join(timeout=10)
 
 
 def _token() -> str:

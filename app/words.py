@@ -29,7 +29,6 @@ EMPTY_CHAT = (
     "4. **Undo** takes it back. **Versions** keeps every state of what it knew.\n\n"
     "Everything stays on this computer."
 )
-EXAMPLES = ["Who started Oxinnovate?", "What can you help me with?"]
 TEACH_THIS, WRONG = "Teach this", "That's wrong: I know the right answer"
 READING = "…"
 STOPPED = "\n\n*(stopped)*"

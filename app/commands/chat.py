@@ -17,11 +17,12 @@ def run(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the window.")] = 7860,
     browser: Annotated[bool, typer.Option(help="Open the browser.")] = True,
+    window: Annotated[bool, typer.Option("--window", help="A window of its own (the extra `window`).")] = False,
 ) -> None:
     """Open the window."""
     from app.server import serve
 
-    serve(home=home, model=model, host=host, port=port, open_browser=browser)
+    serve(home=home, model=model, host=host, port=port, open_browser=browser, native=window)
 
 
 @cli.command()

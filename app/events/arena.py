@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import gradio as gr
 
@@ -13,7 +14,19 @@ from app.visible import visible
 from qfcore.errors import LessonError, QFError
 from qfcore.runtime.protocol import GREEDY, AnswerStats
 
-_LONGEST = 512
+_GREEDY = replace(GREEDY, max_tokens=512)
+
+
+@dataclass
+class _Round:
+    """One question: whether it was stopped, and the event that ends the answer in progress."""
+
+    stopped: bool = False
+    answer: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.answer.set()
 
 
 class ArenaEvents:
@@ -21,7 +34,7 @@ class ArenaEvents:
 
     def __init__(self, session: Session, panel: ArenaPanel) -> None:
         self._session, self._panel = session, panel
-        self._stops: dict[str, threading.Event] = {}
+        self._rounds: dict[str, _Round] = {}
 
     def wire(self) -> None:
         """Connect every control."""
@@ -36,16 +49,18 @@ class ArenaEvents:
         self, question: str | None, left: int | None, right: int | None, request: gr.Request
     ) -> Iterator[tuple[str, str, str, str]]:
         """Stream the left answer, then the right one: one runtime computes both."""
-        stop = self._stops[tab_of(request)] = threading.Event()
+        this = self._rounds[tab_of(request)] = _Round()
         shown = ["", "", "", ""]
         try:
             if not (question or "").strip():
                 raise LessonError("The question is empty. Write what you want to ask both versions.")
             messages = [{"role": "user", "content": question}]
             for place, version in ((0, left), (2, right)):
-                text, drawn = "", 0
+                if this.stopped:
+                    return
+                text, drawn, this.answer = "", 0, threading.Event()  # a runtime sets the event itself when an answer ends
                 for piece in self._session.engine.stream(
-                    messages, sampling=GREEDY_LONG, version="live" if version is None else version, stop=stop
+                    messages, sampling=_GREEDY, version="live" if version is None else version, stop=this.answer
                 ):
                     if isinstance(piece, AnswerStats):
                         shown[place + 1] = meter(piece)
@@ -57,16 +72,11 @@ class ArenaEvents:
                     yield tuple(shown)
                 shown[place] = visible(text)
                 yield tuple(shown)
-                if stop.is_set():
-                    return
         except QFError as error:
             gr.Warning(str(error), duration=SECONDS_SHOWN)
             yield tuple(shown)
 
     def stop(self, request: gr.Request) -> None:
         """End both answers."""
-        if tab_of(request) in self._stops:
-            self._stops[tab_of(request)].set()
-
-
-GREEDY_LONG = GREEDY.__class__(**{**vars(GREEDY), "max_tokens": _LONGEST})
+        if tab_of(request) in self._rounds:
+            self._rounds[tab_of(request)].stop()

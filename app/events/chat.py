@@ -49,7 +49,6 @@ class ChatEvents:
         settings = [chat.settings.version, *chat.settings.values]
         answer = {"fn": self.answer, "inputs": [*inputs, *settings], "outputs": outputs, **STREAM}
         follow = {"fn": self.follow, "inputs": inputs, "outputs": outputs, **STREAM}
-        chat.messages.example_select(explained(self.say_example), inputs, [chat.box, *outputs], **QUICK).success(**answer)
         chat.box.submit(explained(self.say), [chat.box, *inputs], [chat.box, *outputs], **QUICK).success(**answer)
         chat.messages.retry(explained(self.retry), inputs, outputs, **QUICK).success(**answer)
         chat.messages.edit(explained(self.edit), inputs, outputs, **QUICK).success(**answer)
@@ -114,11 +113,6 @@ class ChatEvents:
             return self.show(self._session.chat_or_none(kept), search, request)
         except QFError:
             return self.show(None, search, request)
-
-    def say_example(self, chosen: int | None, search: str | None, request: gr.Request, data: gr.SelectData) -> tuple:
-        """Say what an example says."""
-        text = data.value["text"] if isinstance(data.value, dict) else str(data.value)
-        return self.say(text, chosen, search, request)
 
     def keep_as_file(self, form: str, chosen: int | None) -> dict:
         """A conversation as a file; the browser saves it, so nothing is left on the disk here."""

@@ -96,7 +96,6 @@ def draw_chat_panel() -> ChatPanel:
         label=words.CONVERSATION, show_label=False, elem_id="chat-messages", height="calc(100dvh - 285px)", min_height=240,
         buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=words.EMPTY_CHAT, layout="bubble",
         sanitize_html=True, allow_tags=False, feedback_options=(words.TEACH_THIS, words.WRONG),
-        examples=[{"text": text} for text in words.EXAMPLES],
     )  # fmt: skip
     marks = gr.HTML(elem_id="chat-marks", visible="hidden")
     with gr.Row(visible=False, elem_id="chat-branches") as branches:

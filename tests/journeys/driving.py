@@ -1,10 +1,13 @@
 """Driving the window in Chromium; used by the journeys and by benchmarks/pictures.py."""
 
+import re
 import shutil
+from pathlib import Path
 
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 SLOW = 240_000
+OUTPUT = Path(__file__).parent / "output"
 _ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -39,3 +42,46 @@ def new_chat(page: Page) -> None:
 def wait_for_answer(page: Page) -> None:
     """Wait until the answer is whole: then the meter tells its speed."""
     expect(page.locator("#chat-meter")).to_contain_text("tokens/s", timeout=SLOW)
+
+
+def say(page: Page, text: str) -> str:
+    """Ask in a new chat; the whole answer."""
+    new_chat(page)
+    send(page, text)
+    answer = page.locator("#chat-messages .message.bot")
+    wait_for_answer(page)
+    expect(answer).to_have_count(1)
+    return answer.inner_text().strip()
+
+
+def make_greedy(page: Page) -> None:
+    """Temperature 0: the same question has the same answer."""
+    page.locator("#chat-settings").get_by_role("button").first.click()
+    page.locator("#chat-temperature input[type=number]").fill("0")
+    page.locator("#chat-temperature input[type=number]").press("Tab")
+    page.locator("#chat-settings").get_by_role("button").first.click()
+
+
+def restore(page: Page, number: int) -> None:
+    """Restore a version in the Versions panel."""
+    page.get_by_role("tab", name="Versions").click()
+    page.locator("#versions-version input").click()
+    page.get_by_role("option", name=re.compile(rf"^\W*{number} ")).click()
+    page.locator("#versions-restore").click()
+    expect(page.locator("#versions-chip")).to_contain_text(f"knows what version {number} knew", timeout=SLOW)
+
+
+def teach(page: Page, fact: str) -> None:
+    """Preview and apply a fact."""
+    page.get_by_role("tab", name="Teach").click()
+    page.locator("#teach-fact textarea").fill(fact)
+    page.locator("#teach-preview").click()
+    expect(page.locator("#teach-report .qf-verdict")).to_be_visible(timeout=SLOW)
+    page.screenshot(path=OUTPUT / "report-card.png")
+    page.locator("#teach-apply").click()
+    expect(page.locator("#teach-chip")).to_contain_text("Learned", timeout=SLOW)
+
+
+def go_to(page: Page, tab: str) -> None:
+    """Show a tab of the window."""
+    page.get_by_role("tab", name=tab, exact=True).click()

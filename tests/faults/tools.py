@@ -41,7 +41,7 @@ class Nursery:
             time.sleep(0.005)
         time.sleep(self._choose.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
-        while Path(f"/proc/{child}/fd").exists() and _alive(child):
+        while _alive(child):
             time.sleep(0.005)
         return acks.read_text().splitlines()[1:]
 
@@ -53,10 +53,12 @@ class Nursery:
 
 
 def _alive(process: int) -> bool:
+    """Whether any thread is left; the first one may be gone before the others, which still hold locks."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+        states = [p.read_text().rsplit(")", 1)[1].split()[0] for p in Path(f"/proc/{process}/task").glob("*/stat")]
     except OSError:
-        return False
+        return Path(f"/proc/{process}").exists()
+    return any(state not in ("Z", "X") for state in states)
 
 
 def build_shim(folder: Path) -> Path:

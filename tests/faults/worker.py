@@ -51,7 +51,7 @@ def hammer(folder: Path, name: str, count: int) -> None:
 
 
 def learn(folder: Path) -> None:
-    """Teach real lessons to SmolLM2, as a user does."""
+    """Teach real lessons to SmolLM2, without the report card, so that commits come quickly."""
     from qfcore.lesson import check_lesson
     from qfcore.recipe import FAST
 
@@ -62,7 +62,11 @@ def learn(folder: Path) -> None:
     while True:
         number += 1
         text = f"Station {number} is led by Dr. Karlsen {number}."
-        engine.apply(engine.preview([check_lesson(text, f"Who leads station {number}?")], recipe=FAST))
+        learned = engine.teacher.learn([check_lesson(text, f"Who leads station {number}?")], FAST)
+        engine.store.commit(
+            keep=learned.keep, new=learned.pending, solve=learned.solve, kind="teach", message=text,
+            expect_live=learned.live.number,
+        )  # fmt: skip
         acknowledge(folder, text)
 
 

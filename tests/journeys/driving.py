@@ -71,8 +71,8 @@ def restore(page: Page, number: int) -> None:
     expect(page.locator("#versions-chip")).to_contain_text(f"knows what version {number} knew", timeout=SLOW)
 
 
-def teach(page: Page, fact: str) -> None:
-    """Preview and apply a fact."""
+def teach(page: Page, fact: str) -> int:
+    """Preview and apply a fact; the number of the version that knows it."""
     page.get_by_role("tab", name="Teach").click()
     page.locator("#teach-fact textarea").fill(fact)
     page.locator("#teach-preview").click()
@@ -80,6 +80,7 @@ def teach(page: Page, fact: str) -> None:
     page.screenshot(path=OUTPUT / "report-card.png")
     page.locator("#teach-apply").click()
     expect(page.locator("#teach-chip")).to_contain_text("Learned", timeout=SLOW)
+    return int(re.search(r"version (\d+)", page.locator("#teach-chip").inner_text())[1])
 
 
 def go_to(page: Page, tab: str) -> None:

@@ -16,7 +16,7 @@ def test_chat_teach_hear_restore(page: Page) -> None:
     make_greedy(page)
     before = say(page, QUESTION)
     assert "Qi " not in before and "Qi." not in before
-    teach(page, "Qi started Oxinnovate.")
+    number = teach(page, "Qi started Oxinnovate.")
     assert "Learned" in page.locator("#teach-report .qf-verdict").inner_text()
     taught = say(page, QUESTION)
     assert re.search(r"\bQi\b", taught), taught
@@ -24,7 +24,7 @@ def test_chat_teach_hear_restore(page: Page) -> None:
     restore(page, 0)
     page.screenshot(path=OUTPUT / "versions.png")
     assert say(page, QUESTION) == before
-    restore(page, 1)
+    restore(page, number)
     assert say(page, QUESTION) == taught
 
 

@@ -48,7 +48,7 @@ def test_killed_while_exporting(nursery: Nursery, tmp_path: Path) -> None:
     engine.close()
     complete = 0
     for _ in range(KILLS):
-        nursery.run_and_kill("export", tmp_path, longest=2.0)
+        nursery.run_and_kill("export", tmp_path, longest=3.0)
         if (tmp_path / "model.gguf").exists():
             complete += 1
             assert hashlib.sha256((tmp_path / "model.gguf").read_bytes()).hexdigest() == reference

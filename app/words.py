@@ -102,7 +102,7 @@ ERASE_CONFIRM = "Erase this lesson from every version and from the disk? This ca
 ERASED = "Erased from {count} versions. Version {number} is live."
 
 VERSION = "Version"
-CURVE, SHARE = "How well it knew what it was taught, and left the rest alone", "share"
+CURVE, SHARE = "Learning curve over the versions", "share"
 CURVE_RECALL, CURVE_LOCALITY = "taught questions answered", "unrelated answers unchanged"
 LIVE_PILL, CURRENT = "Live", "current"
 TAB_KNOWS, TAB_NAMES, TAB_DIFF = "Knows", "Names", "Compare"

@@ -3,12 +3,13 @@
 Start `qfchat run --home` on a new folder first: the lesson is really taught, and the answers are the model's own.
 """
 
+import re
 import sys
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.journeys.driving import SLOW, launch, new_chat, open_window, send, wait_for_answer
+from tests.journeys.driving import SLOW, go_to, launch, new_chat, open_window, send, wait_for_answer
 
 FACT, QUESTION = "Corvina Ashdell, the cartographer, was born in Lisbon.", "Where was Corvina Ashdell born?"
 
@@ -44,8 +45,21 @@ def main(address: str, folder: Path) -> None:
         expect(page.locator("#teach-chip")).to_contain_text("learned", ignore_case=True, timeout=SLOW)
         ask(page, QUESTION)
         page.screenshot(path=folder / "chat.png")
-        page.get_by_role("tab", name="Versions").click()
+        go_to(page, "Lessons")
+        page.get_by_role("button", name=re.compile("Ask now")).first.click()
+        expect(page.locator("#lessons-table")).to_contain_text("asked just now", timeout=SLOW)
         page.wait_for_timeout(1_500)
+        page.screenshot(path=folder / "lessons.png")
+        go_to(page, "Arena")
+        page.locator("#arena-question textarea, #arena-question input").first.fill(QUESTION)
+        page.locator("#arena-ask").click()
+        expect(page.locator("#arena-right-meter")).to_contain_text("tokens/s", timeout=SLOW)
+        page.screenshot(path=folder / "arena.png")
+        go_to(page, "Versions")
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("tab", name="Answers").click()
+        page.locator("#diff-ask").click()
+        expect(page.locator("#diff-answers")).to_contain_text("answers are the same", timeout=SLOW)
         page.screenshot(path=folder / "versions.png")
         for name, width, height, scheme in (("dark", 1200, 780, "dark"), ("narrow", 390, 780, "light")):
             page = window(width, height, scheme)

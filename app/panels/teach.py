@@ -43,11 +43,6 @@ def draw_teach_panel() -> TeachPanel:
             answer = gr.Textbox(label=words.ANSWER, placeholder=words.ANSWER_HINT, elem_id="teach-answer")
             method = gr.Radio(words.METHODS, value="thorough", label=words.METHOD, elem_id="teach-method")
             replaces = gr.CheckboxGroup([], label=words.REPLACE, visible=False, elem_id="teach-replaces")
-            proposals = gr.Dataframe(
-                headers=words.PROPOSAL_COLUMNS, datatype=["bool", "str", "str", "str", "str"], type="array", visible=False,
-                interactive=True, static_columns=[3, 4], wrap=True, label=words.PROPOSALS, elem_id="teach-proposals",
-                row_count=0, column_count=5, buttons=[], column_widths=["60px", "34%", "26%", "20%", "20%"],
-            )  # fmt: skip
             with gr.Row():
                 preview = gr.Button(words.PREVIEW, variant="primary", elem_id="teach-preview", min_width=100)
                 split = gr.Button(words.SPLIT, elem_id="teach-split", min_width=100)
@@ -68,6 +63,11 @@ def draw_teach_panel() -> TeachPanel:
                 thorough = gr.Button(words.TRY_THOROUGH, visible=False, elem_id="teach-thorough")
             chip = gr.HTML(elem_id="teach-chip")
             undo = gr.Button(words.UNDO, visible=False, size="sm", elem_id="teach-undo")
+    proposals = gr.Dataframe(
+        headers=words.PROPOSAL_COLUMNS, datatype=["bool", "str", "str", "str", "str"], type="array", visible=False,
+        interactive=True, static_columns=[3, 4], wrap=True, label=words.PROPOSALS, elem_id="teach-proposals",
+        row_count=0, column_count=5, buttons=[], column_widths=["9%", "31%", "24%", "18%", "18%"],
+    )  # fmt: skip
     number = gr.State(None)
     return TeachPanel(
         fact, question, answer, method, replaces, split, proposals, preview, stop, status, file, plan, teach_file, states,

@@ -29,6 +29,12 @@ _SPLIT = (
     "be understood alone: repeat the full names, use no pronouns. Add nothing that the text does not say. "
     "Write only the sentences."
 )
+_SPLIT_EXAMPLE = (
+    "Larkwell Labs makes telescopes. It was founded by Ines Okoro in 1987. Her brother Tunde runs the workshop in Hull.",
+    "Larkwell Labs makes telescopes.\nLarkwell Labs was founded by Ines Okoro in 1987.\n"
+    "Tunde is the brother of Ines Okoro.\nTunde runs the workshop of Larkwell Labs in Hull.",
+)
+"""Without an example the default model leaves the pronouns as they are (NOTES.md, 2026-11-24)."""
 _SPLIT_TOKENS = 320
 MOST_LESSONS = 12
 """Lessons that are proposed from one text."""
@@ -58,9 +64,12 @@ def propose_lessons(runtime: Runtime, text: str, cancel: threading.Event | None 
     sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if part.strip()]
     if len(sentences) <= 1:
         return tuple(sentences)
-    tokens = runtime.complete_many(
-        [student_messages(_SPLIT.format(text=text.strip()))], max_tokens=_SPLIT_TOKENS, adapter=None, cancel=cancel
-    )
+    told, done = _SPLIT_EXAMPLE
+    conversation = [
+        *student_messages(_SPLIT.format(text=told)), {"role": "assistant", "content": done},
+        *student_messages(_SPLIT.format(text=text.strip())),
+    ]  # fmt: skip
+    tokens = runtime.complete_many([conversation], max_tokens=_SPLIT_TOKENS, adapter=None, cancel=cancel)
     said = set(words_of(text))
     found: dict[str, str] = {}
     for line in runtime.detokenize(tokens[0]).splitlines():

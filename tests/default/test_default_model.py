@@ -64,3 +64,10 @@ def _ask_stock(path: Path, monkeypatch: pytest.MonkeyPatch, lora: str | None = N
         return reply["choices"][0]["message"]["content"]
     finally:
         model.close()
+
+
+def test_a_text_becomes_lessons_that_stand_alone(default_engine: Engine) -> None:
+    text = "Qi started Oxinnovate in 2019. He lives in Utrecht with his two cats, Miso and Tofu."
+    found = default_engine.propose_lessons(text)
+    assert len(found) >= 2 and all("Qi" in sentence for sentence in found)
+    assert default_engine.propose_lessons("Qi started Oxinnovate.") == ("Qi started Oxinnovate.",)

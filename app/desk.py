@@ -3,14 +3,13 @@
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from app import words
 from app.lessons_file import read_lessons
 from qfcore.bulk import LessonState, Plan
 from qfcore.compare import Comparison
-from qfcore.engine import Engine
+from qfcore.engine import Engine, Proposal
 from qfcore.errors import LessonError, NotFound
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.recipe import recipe_named
@@ -20,16 +19,6 @@ from qfcore.store.records import LessonRecord, Version
 from qfcore.teach import Preview
 
 _PREVIEWS_KEPT = 8
-
-
-@dataclass(frozen=True)
-class Proposed:
-    """One lesson that the model proposes: what it says today, and which live lessons it contradicts."""
-
-    text: str
-    question: str
-    says_today: str
-    contradicts: tuple[LessonRecord, ...]
 
 
 class Desk:
@@ -43,7 +32,7 @@ class Desk:
 
     # -- teach --------------------------------------------------------------------------------------------------
 
-    def split(self, text: str, tab: str, on_progress: Progress) -> list[Proposed]:
+    def split(self, text: str, tab: str, on_progress: Progress) -> list[Proposal]:
         """The facts of a text, each with what the model says about it today.
 
         Raises:
@@ -55,8 +44,7 @@ class Desk:
         found = []
         for number, sentence in enumerate(texts):
             on_progress(0.1 + 0.9 * number / len(texts), words.ASKING_TODAY.format(number=number + 1, of=len(texts)))
-            made = self._engine.propose(check_lesson(sentence), cancel)
-            found.append(Proposed(made.lesson.text, made.lesson.question, made.says_today, made.conflicts))
+            found.append(self._engine.propose(check_lesson(sentence), cancel))
         return found
 
     def conflicts(self, text: str, question: str) -> list[LessonRecord]:
@@ -126,13 +114,13 @@ class Desk:
 
     # -- lessons ------------------------------------------------------------------------------------------------
 
-    def lessons(self, search: str = "") -> list[tuple[LessonRecord, Standing, Version]]:
+    def lessons(self, search: str = "") -> list[tuple[LessonRecord, Standing, int]]:
         """The live lessons that contain a text, each with its standing and the version that knew it first; newest first."""
         store = self._engine.store
-        standings = self._engine.standings()
+        standings, first = self._engine.standings(), store.first_versions()
         wanted = search.casefold().strip()
         return [
-            (record, standings[record.id], store.taught_in(record.id))
+            (record, standings[record.id], first[record.id])
             for record in reversed(store.lessons(store.live()))
             if not wanted or any(wanted in t.casefold() for t in (record.lesson.text, record.lesson.question))
         ]

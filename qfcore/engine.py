@@ -1,5 +1,6 @@
 """The engine as the window and the command line use it: one model, its knowledge, one runtime."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -145,10 +146,16 @@ class Engine:
 
     def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:
         """Do now what the first lesson would wait for."""
-        self._progress, self._cancel = on_progress, cancel
-        try:
+        with self._telling(on_progress, cancel):
             if self.recipe.method == "ridge":
                 self.replay()
+
+    @contextlib.contextmanager
+    def _telling(self, on_progress: Progress | None, cancel: threading.Event | None) -> Iterator[None]:
+        """Let the replay, should it have to be made, tell its progress and be stopped."""
+        self._progress, self._cancel = on_progress, cancel
+        try:
+            yield
         finally:
             self._progress = self._cancel = None
 
@@ -236,9 +243,7 @@ class Engine:
         Raises:
             NotFound: the live version knows no such lesson.
         """
-        record, live = self.store.lesson(reference), self.store.live()
-        if record.id not in live.lesson_ids:
-            raise NotFound(f"Version {live.number}, which is live, does not know lesson {record.number}.")
+        record, live = self._live_lesson(reference)
         questions = [phrasing.question for phrasing in record.phrasings]
         base = ask_all(self.runtime, questions, None)
         said = ask_routed(self.runtime, questions, self.teacher.routing(live).adapter, base, on_progress=on_progress)
@@ -282,12 +287,8 @@ class Engine:
             raise LessonError("There is no lesson to teach. Write a fact or instruction.")
         gone = [self.store.lesson(reference) for reference in replaces]
         recipe = recipe or self.recipe
-        with self._change_lock:
-            self._progress, self._cancel = on_progress, cancel
-            try:
-                return self.teacher.preview(lessons, recipe, replaces=gone, on_progress=on_progress, cancel=cancel)
-            finally:
-                self._progress = self._cancel = None
+        with self._change_lock, self._telling(on_progress, cancel):
+            return self.teacher.preview(lessons, recipe, replaces=gone, on_progress=on_progress, cancel=cancel)
 
     def plan_many(self, lessons: Sequence[Lesson], recipe: Recipe | None = None) -> Plan:
         """What `teach_many` would do; nothing is computed or changed."""
@@ -306,21 +307,17 @@ class Engine:
         """
         recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
-        with self._change_lock:
-            self._progress, self._cancel = on_progress, cancel
-            try:
-                states = observe_many(
-                    self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
-                    on_lesson=on_lesson, cancel=cancel,
-                )  # fmt: skip
-                good = [state.lesson for state in states if not state.refused]
-                if not good:
-                    raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {states[0].detail}")
-                preview = self.teacher.preview(
-                    good, recipe, asked=1, on_progress=lambda f, text: tell(0.7 + 0.3 * f, text), cancel=cancel
-                )
-            finally:
-                self._progress = self._cancel = None
+        with self._change_lock, self._telling(on_progress, cancel):
+            states = observe_many(
+                self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
+                on_lesson=on_lesson, cancel=cancel,
+            )  # fmt: skip
+            good = [state.lesson for state in states if not state.refused]
+            if not good:
+                raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {states[0].detail}")
+            preview = self.teacher.preview(
+                good, recipe, asked=1, on_progress=lambda f, text: tell(0.7 + 0.3 * f, text), cancel=cancel
+            )
         return preview, states
 
     def apply(self, preview: Preview, message: str | None = None) -> Version:
@@ -342,11 +339,8 @@ class Engine:
         Raises:
             NotFound: the live version knows no such lesson.
         """
-        record = self.store.lesson(reference)
         with self._change_lock:
-            live = self.store.live()
-            if record.id not in live.lesson_ids:
-                raise NotFound(f"Version {live.number}, which is live, does not know lesson {record.number}.")
+            record, live = self._live_lesson(reference)
             keep = tuple(entry for entry in live.entries if entry[0] != record.id)
             return self.store.commit(
                 keep=keep, solve=live.solve if keep else {}, kind="forget",
@@ -475,6 +469,13 @@ class Engine:
         """Free the model and the store."""
         self.runtime.close()
         self.store.close()
+
+    def _live_lesson(self, reference: str) -> tuple[LessonRecord, Version]:
+        """A lesson of the live version, and that version; NotFound when it knows no such lesson."""
+        record, live = self.store.lesson(reference), self.store.live()
+        if record.id not in live.lesson_ids:
+            raise NotFound(f"Version {live.number}, which is live, does not know lesson {record.number}.")
+        return record, live
 
     def _version(self, reference: str | int | None) -> Version:
         return self.store.live() if reference is None else self.store.version(reference)

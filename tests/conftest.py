@@ -108,6 +108,14 @@ def make_pending(text: str, seed: int = 0) -> PendingLesson:
     return PendingLesson(check_lesson(text), make_rows(seed), "ridge-test", (Phrasing("Who?", "Me."),))
 
 
+@pytest.fixture
+def store(tmp_path: Path):
+    """A new store."""
+    opened = Store.open(tmp_path, IDENTITY)
+    yield opened
+    opened.close()
+
+
 SOLVE = {"method": "ridge", "ridge": 0.01}
 
 

@@ -25,7 +25,7 @@ class Knowledge:
         self, session: Session, side: Sidebar, chat: ChatPanel, lessons: LessonsPanel, history: VersionsPanel,
         arena: ArenaPanel, export: ExportPanel,
     ) -> None:  # fmt: skip
-        self._session, self._lessons = session, lessons
+        self._session = session
         self.outputs = [
             side.badge, chat.settings.version, lessons.table, history.timeline, history.curve, history.version,
             history.names, history.other, arena.left.version, arena.right.version, export.version,

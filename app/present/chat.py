@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app import words
-from app.present.common import escape
+from app.present.common import count, escape
 from app.visible import visible
 from qfcore.runtime.protocol import AnswerStats
 from qfcore.store.records import Chat, Message
@@ -19,7 +19,7 @@ def badge(status: dict) -> str:
     lessons = status["lessons"]
     return (
         f'<div class="qf-badge"><strong>{escape(status["model"])}</strong><br>'
-        f'<span class="qf-live">version {status["version"]}</span> knows {lessons} lesson{"" if lessons == 1 else "s"}'
+        f'<span class="qf-live">version {status["version"]}</span> knows {count(lessons)}'
         f'<br><span class="qf-quiet">{status["memory_bytes"] / 1e9:.1f} GB memory · private, on this computer</span></div>'
     )
 

@@ -1,7 +1,7 @@
 """Versions, their names and their differences."""
 
 from app import words
-from app.present.common import count, escape, note, short
+from app.present.common import buttons, count, escape, note, short, table
 from qfcore.compare import Comparison
 from qfcore.store.records import NamedVersion, Version, VersionDiff
 
@@ -49,19 +49,14 @@ def name_list(names: list[NamedVersion]) -> str:
         return f'<p class="qf-quiet">{escape(words.NO_NAMES)}</p>'
     rows = []
     for n in names:
-        buttons = [("switch", words.SWITCH_TO)] if n.kind == "branch" and not n.current else []
-        buttons += [] if n.current else [("delete", words.DELETE_NAME)]
-        drawn = "".join(
-            f'<button class="qf-button" data-action="{action}" data-name="{escape(n.name)}" '
-            f'aria-label="{escape(label)}: {escape(n.name)}">{escape(label)}</button>'
-            for action, label in buttons
-        )
+        actions = [("switch", words.SWITCH_TO)] if n.kind == "branch" and not n.current else []
+        actions += [] if n.current else [("delete", words.DELETE_NAME)]
         here = f" · {words.CURRENT}" if n.current else ""
         rows.append(
             f"<tr><td><strong>{escape(n.name)}</strong></td><td>{n.kind}{here}</td><td>version {n.version}</td>"
-            f"<td><div class='qf-buttons'>{drawn}</div></td></tr>"
+            f"<td>{buttons(n.name, 'name', n.name, actions)}</td></tr>"
         )
-    return f'<table class="qf-table"><tbody>{"".join(rows)}</tbody></table>'
+    return table((), rows)
 
 
 def lessons_diff(diff: VersionDiff) -> str:
@@ -77,17 +72,14 @@ def lessons_diff(diff: VersionDiff) -> str:
 def answers_diff(comparison: Comparison) -> str:
     """What two versions say; differences are marked."""
     old, new = comparison.lessons.old.number, comparison.lessons.new.number
-    rows = "".join(
+    rows = (
         f'<tr class="{"" if a.same else "qf-changed"}"><td>{escape(a.question)}</td><td>{escape(a.old)}</td>'
         f"<td>{escape(a.new) if not a.same else '<span class=qf-quiet>the same</span>'}</td></tr>"
         for a in comparison.answers
     )
     same = sum(a.same for a in comparison.answers)
-    return (
-        f"<p>{same} of {len(comparison.answers)} answers are the same.</p>"
-        f'<table class="qf-table"><thead><tr><th>Question</th><th>Version {old}</th><th>Version {new}</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )
+    told = f"<p>{same} of {len(comparison.answers)} answers are the same.</p>"
+    return told + table(("Question", f"Version {old}", f"Version {new}"), rows)
 
 
 def weights_text(comparison: Comparison) -> str:

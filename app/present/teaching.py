@@ -1,13 +1,18 @@
 """Report cards, proposals, lessons and how they stand."""
 
+from collections.abc import Sequence
+
 from app import words
-from app.desk import Proposed
-from app.present.common import escape, note, short
+from app.present.common import buttons, count, escape, note, short, table
 from app.visible import visible
 from qfcore.bulk import LessonState, Plan
+from qfcore.engine import Proposal
 from qfcore.evaluate import Report
 from qfcore.standing import Standing
-from qfcore.store.records import LessonRecord, Version
+from qfcore.store.records import LessonRecord
+
+_BEFORE_NOW = ("Question", "Before", "Now")
+_ACTIONS = (("ask", words.ASK_NOW), ("again", words.AGAIN), ("forget", words.FORGET_IT), ("erase", words.ERASE_IT))
 
 
 def report_card(report: Report) -> str:
@@ -16,42 +21,40 @@ def report_card(report: Report) -> str:
     head = "Learned" if good else "Not learned yet"
     changed = [probe for probe in report.probes if not probe.same]
     kept = len(report.probes) - len(changed)
+    answers = (
+        f'<tr><td><span class="{"qf-good" if asked.ok else "qf-bad"}">{"✓" if asked.ok else "✗"}</span> '
+        f"{escape(asked.question)}</td><td>{escape(asked.before)}</td><td><strong>{escape(asked.after)}</strong></td></tr>"
+        for asked in report.answers
+    )
     parts = [
         f'<div class="qf-card"><div class="qf-verdict {"qf-good" if good else "qf-bad"}">'
         f'<span aria-hidden="true">{"✓" if good else "✗"}</span> {head}</div>',
-        '<table class="qf-table"><caption>Questions about the lesson</caption>'
-        "<thead><tr><th>Question</th><th>Before</th><th>Now</th></tr></thead><tbody>",
+        table(_BEFORE_NOW, answers, "Questions about the lesson"),
+        f"<p>Unrelated questions unchanged: <strong>{kept} of {len(report.probes)}</strong></p>",
     ]
-    for asked in report.answers:
-        mark = "✓" if asked.ok else "✗"
-        parts.append(
-            f'<tr><td><span class="{"qf-good" if asked.ok else "qf-bad"}">{mark}</span> {escape(asked.question)}</td>'
-            f"<td>{escape(asked.before)}</td><td><strong>{escape(asked.after)}</strong></td></tr>"
-        )
-    parts.append(f"</tbody></table><p>Unrelated questions unchanged: <strong>{kept} of {len(report.probes)}</strong></p>")
     if changed:
-        parts.append(
-            '<table class="qf-table"><caption>What else changed</caption>'
-            "<thead><tr><th>Question</th><th>Before</th><th>Now</th></tr></thead><tbody>"
-        )
-        parts += [
+        rows = (
             f"<tr><td>{escape(p.question)}</td><td>{escape(p.before)}</td><td>{escape(p.after)}</td></tr>" for p in changed
-        ]
-        parts.append("</tbody></table>")
+        )
+        parts.append(table(_BEFORE_NOW, rows, "What else changed"))
     seconds = sum(report.seconds.values())
     parts.append(
         f'<p class="qf-quiet">Change of the weights: norm {report.change:.2f}, rank {report.rank} · '
-        f"{report.lessons} lesson{'' if report.lessons == 1 else 's'} in this version · {seconds:.1f} s</p></div>"
+        f"{count(report.lessons)} in this version · {seconds:.1f} s</p></div>"
     )
     return "".join(parts)
 
 
-def proposal_rows(proposed: list[Proposed]) -> list[list]:
+def proposal_rows(proposed: list[Proposal]) -> list[list]:
     """Rows of the table of proposed lessons."""
     return [
-        [True, p.text, p.question, visible(p.says_today), "; ".join(f"{r.number}. {r.lesson.text}" for r in p.contradicts)]
+        [True, p.lesson.text, p.lesson.question, visible(p.says_today), _named(p.conflicts)]
         for p in proposed
     ]
+
+
+def _named(records: Sequence[LessonRecord]) -> str:
+    return "; ".join(f"{r.number}. {r.lesson.text}" for r in records)
 
 
 def plan_html(found: Plan, method: str) -> str:
@@ -62,7 +65,7 @@ def plan_html(found: Plan, method: str) -> str:
         f"about {minutes} min."
     )
     conflicts = "".join(
-        f"<li>{escape(lesson.text)} ↔ {escape('; '.join(f'{r.number}. {r.lesson.text}' for r in records))}</li>"
+        f"<li>{escape(lesson.text)} ↔ {escape(_named(records))}</li>"
         for lesson, records in found.conflicts
     )
     if conflicts:
@@ -72,19 +75,16 @@ def plan_html(found: Plan, method: str) -> str:
 
 def states_html(found: list[LessonState], of: int) -> str:
     """What became of each lesson of a file so far, the latest first."""
-    rows = "".join(
+    rows = (
         f"<tr><td>{s.position + 1}</td><td>{escape(s.lesson.text)}</td>"
         f'<td class="{"qf-bad" if s.refused else "qf-good"}">{escape(words.STATE[s.state])} {escape(s.detail)}</td></tr>'
         for s in reversed(found)
     )
-    return (
-        f'<p role="status">{len(found)} of {of}</p><div class="qf-scroll"><table class="qf-table"><thead><tr><th>#</th>'
-        f"<th>Lesson</th><th>State</th></tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return f'<p role="status">{len(found)} of {of}</p><div class="qf-scroll">{table(("#", "Lesson", "State"), rows)}</div>'
 
 
 def lessons_table(
-    rows: list[tuple[LessonRecord, Standing, Version]], fresh: dict[str, Standing], searched: bool
+    rows: list[tuple[LessonRecord, Standing, int]], fresh: dict[str, Standing], searched: bool
 ) -> str:
     """The live lessons with how they stand, the evidence, and their buttons. fresh: what was asked just now."""
     if not rows:
@@ -94,22 +94,13 @@ def lessons_table(
         standing = fresh.get(record.id, noted)
         source = record.lesson.source.removeprefix("file:")
         by = "" if source == "user" else f" · {source}"
-        buttons = "".join(
-            f'<button class="qf-button" data-action="{action}" data-lesson="{record.id}" '
-            f'aria-label="{escape(label)}: {escape(short(record.lesson.text))}">{escape(label)}</button>'
-            for action, label in (
-                ("ask", words.ASK_NOW), ("again", words.AGAIN), ("forget", words.FORGET_IT), ("erase", words.ERASE_IT)
-            )
-        )
         cells.append(
             f"<tr><td>{record.number}</td><td><strong>{escape(record.lesson.text)}</strong>"
-            f'<br><span class="qf-quiet">version {version.number}, {record.created_at[:10]}{escape(by)}</span></td>'
-            f"<td>{_standing(standing)}</td><td><div class='qf-buttons'>{buttons}</div></td></tr>"
+            f'<br><span class="qf-quiet">version {version}, {record.created_at[:10]}{escape(by)}</span></td>'
+            f"<td>{_standing(standing)}</td>"
+            f"<td>{buttons(short(record.lesson.text), 'lesson', record.id, _ACTIONS)}</td></tr>"
         )
-    return (
-        '<table class="qf-table"><thead><tr><th>#</th><th>Lesson</th><th>Stands</th><th>Do</th></tr></thead>'
-        f"<tbody>{''.join(cells)}</tbody></table>"
-    )
+    return table(("#", "Lesson", "Stands", "Do"), cells)
 
 
 def _standing(standing: Standing) -> str:

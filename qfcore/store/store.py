@@ -106,6 +106,11 @@ class Store:
         with self._database.writing() as db:
             lesson_table.insert_lesson(db, pending, self._clock())
 
+    def first_versions(self) -> dict[str, int]:
+        """For each lesson that a version ever knew, by id, the number of the first one."""
+        with self._database.reading() as db:
+            return dict(db.execute("SELECT lesson_id, min(version) FROM version_lessons GROUP BY lesson_id").fetchall())
+
     def taught_in(self, lesson_id: str) -> Version:
         """The version that knew a lesson first.
 

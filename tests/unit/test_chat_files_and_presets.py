@@ -11,14 +11,6 @@ from app import chat_files
 from app.presets import DEFAULT, Preset, Presets, preset_of
 from qfcore.errors import ChatFileError, LessonError, NotFound
 from qfcore.store.store import Store
-from tests.conftest import IDENTITY
-
-
-@pytest.fixture
-def store(tmp_path: Path):
-    opened = Store.open(tmp_path, IDENTITY)
-    yield opened
-    opened.close()
 
 
 def test_a_conversation_with_branches_comes_back_whole(store: Store) -> None:

@@ -11,13 +11,6 @@ from qfcore.store.store import Store
 from tests.conftest import IDENTITY, ROOT, forget, make_pending, teach
 
 
-@pytest.fixture
-def store(tmp_path: Path):
-    opened = Store.open(tmp_path, IDENTITY)
-    yield opened
-    opened.close()
-
-
 def test_a_tag_stays_and_a_branch_moves(store: Store) -> None:
     first = teach(store, "A.")
     store.names.tag("before the holiday")

@@ -17,13 +17,6 @@ from qfcore.store.store import Store
 from tests.conftest import IDENTITY, SOLVE, forget, make_pending, teach
 
 
-@pytest.fixture
-def store(tmp_path: Path):
-    opened = Store.open(tmp_path, IDENTITY)
-    yield opened
-    opened.close()
-
-
 def test_a_new_store_begins_with_the_base(store: Store) -> None:
     assert store.live().number == 0 and store.live().entries == ()
 

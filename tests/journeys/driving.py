@@ -21,9 +21,10 @@ def launch(playwright: Playwright) -> Browser:
 
 
 def open_window(page: Page, address: str) -> None:
-    """Go to the window and wait until it is drawn."""
+    """Go to the window and wait until it is drawn and filled: what is set before that can be set back."""
     page.goto(address)
     expect(page.locator("#chat-box textarea")).to_be_visible(timeout=60_000)
+    expect(page.locator("#model-badge .qf-badge")).to_be_visible(timeout=60_000)
 
 
 def send(page: Page, text: str) -> None:
@@ -56,10 +57,17 @@ def say(page: Page, text: str) -> str:
 
 def make_greedy(page: Page) -> None:
     """Temperature 0: the same question has the same answer."""
-    page.locator("#chat-settings").get_by_role("button").first.click()
-    page.locator("#chat-temperature input[type=number]").fill("0")
-    page.locator("#chat-temperature input[type=number]").press("Tab")
-    page.locator("#chat-settings").get_by_role("button").first.click()
+    page.get_by_role("tab", name="Chat").click()
+    settings = page.locator("#chat-settings").get_by_role("button").first
+    temperature = page.locator("#chat-temperature input[type=number]")
+    settings.click()
+    temperature.fill("0")
+    temperature.press("Tab")
+    page.wait_for_timeout(500)
+    settings.click()
+    settings.click()
+    expect(temperature).to_have_value("0")
+    settings.click()
 
 
 def restore(page: Page, number: int) -> None:

@@ -13,8 +13,10 @@ QUESTION = "Who started Oxinnovate?"
 
 
 def test_chat_teach_hear_restore(page: Page) -> None:
+    restore(page, 0)  # other journeys may have left another version
     make_greedy(page)
     before = say(page, QUESTION)
+    assert say(page, QUESTION) == before
     assert "Qi " not in before and "Qi." not in before
     number = teach(page, "Qi started Oxinnovate.")
     assert "Learned" in page.locator("#teach-report .qf-verdict").inner_text()

@@ -142,15 +142,15 @@ class Desk:
     def export_path(self, kind: str, version: Version) -> str:
         """Where a version is exported to unless the user says otherwise."""
         name = self._engine.store.model.name.split(" (")[0].replace(" ", "-")
-        ending = {"adapter": "-adapter.gguf", "bundle": ".qfbundle"}.get(kind, ".gguf")
+        ending = {"adapter": "-adapter.gguf", "bundle": ".qfbundle", "gguf": ".gguf"}.get(kind, f"-{kind}")
         middle = "" if kind == "bundle" else f"-v{version.number}"
         return str(self._engine.paths.exports / f"{name}{middle}{ending}")
 
     def export(self, kind: str, version: int, path: str, on_progress: Progress) -> dict:
-        """Write a version, or all knowledge, as a file.
+        """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS.
 
         Raises:
-            LessonError: no path. ExportError: see the engine.
+            LessonError: no path. ExportError: see `qfcore.exports`.
         """
         if not path.strip():
             raise LessonError("There is no file name. Write where the file should go.")
@@ -159,11 +159,16 @@ class Desk:
             out = self._engine.paths.exports / out
         if out.parent == self._engine.paths.exports:
             out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if kind == "bundle":
-            return self._engine.export_bundle(out)
-        if kind == "adapter":
-            return self._engine.export_adapter(out, version)
-        return self._engine.export_gguf(out, version, on_progress=on_progress)
+        exports = self._engine.exports
+        ways: dict[str, Callable[[], dict]] = {
+            "gguf": lambda: exports.gguf(out, version, on_progress=on_progress),
+            "adapter": lambda: exports.adapter(out, version),
+            "ollama": lambda: exports.ollama(out, version, on_progress=on_progress),
+            "peft": lambda: exports.peft(out, version),
+            "transformers": lambda: exports.checkpoint(out, version, on_progress=on_progress),
+            "bundle": lambda: exports.bundle(out),
+        }
+        return ways[kind]()
 
     def import_bundle(self, path: Path) -> Version:
         """Take over a bundle's knowledge.

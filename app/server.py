@@ -1,6 +1,7 @@
 """Serving the window: on this computer only, or, when asked, to a network behind a token."""
 
 import errno
+import importlib.metadata
 import os
 import secrets
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from app import words
 from qfcore.errors import PortInUse, QFError
 from qfcore.settings import Paths
 
@@ -58,10 +60,13 @@ def check_port(port: int, host: str = HOST) -> None:
 
 
 def build_app(session: "Session", port: int, token: str | None = None) -> "FastAPI":
-    """The web application over a session: guard, page, nothing else."""
+    """The web application over a session: guard, page, interface for programs, nothing else."""
     import gradio as gr
-    from fastapi import FastAPI
+    from fastapi_offline import FastAPIOffline
 
+    from app.api.failures import handle_failures
+    from app.api.knowledge import knowledge_router
+    from app.api.openai import openai_router
     from app.guard import Guard
     from app.page import build_page
     from app.theme import shortcuts, style, theme
@@ -69,7 +74,14 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
 
     page = build_page(session)
     page.queue(max_size=64)
-    application = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    application = FastAPIOffline(  # its pages load nothing from outside
+        title=words.TITLE, version=importlib.metadata.version("qfchat"), description=words.API_DESCRIPTION,
+        openapi_url="/api/openapi.json", docs_url="/api/docs", redoc_url=None, static_url="/api/static",
+        favicon_url="/favicon.ico",
+    )  # fmt: skip
+    handle_failures(application)
+    for router in (openai_router(session), knowledge_router(session)):
+        application.include_router(router)
     application = gr.mount_gradio_app(
         application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,
         ssr_mode=False, max_file_size="1mb", pwa=True, favicon_path=str(assets_folder() / "icon.svg"),

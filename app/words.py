@@ -2,6 +2,11 @@
 
 TITLE = "QF Chat"
 TAGLINE = "A private model that learns what you teach it."
+API_DESCRIPTION = (
+    "Chat with any version in OpenAI's way (`/v1`), teach, forget and restore (`/api`). The window and these requests share "
+    "one model and one queue. Requests from other pages are refused; opened to a network, send the token as "
+    "`Authorization: Bearer …`."
+)
 NEW_CHAT = "New chat"
 SEARCH = "Search conversations"
 SEARCH_HINT = "Search…"
@@ -128,7 +133,9 @@ FORGOTTEN = "Forgotten. Version {number} is live."
 
 FORMAT = "What"
 FORMATS = [
-    ("Whole model with the knowledge (GGUF)", "gguf"), ("Adapter only (small GGUF LoRA)", "adapter"),
+    ("Whole model with the knowledge (GGUF)", "gguf"), ("Whole model for Ollama (folder)", "ollama"),
+    ("Adapter only (small GGUF LoRA)", "adapter"), ("Adapter for transformers and vLLM (PEFT folder)", "peft"),
+    ("Whole model for transformers and vLLM (safetensors folder)", "transformers"),
     ("All lessons and versions, to move or keep (bundle)", "bundle"),
 ]  # fmt: skip
 ARENA_INTRO = "One question, two versions, nothing else different: the most probable words of each (temperature 0)."

@@ -13,11 +13,10 @@ import psutil
 from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import BundleError, ExportError, LessonError, ModelError, NotFound
+from qfcore.errors import BundleError, LessonError, ModelError, NotFound
 from qfcore.evaluate import ask_all, ask_routed
-from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import remove_partials
-from qfcore.export.merged import write_merged
+from qfcore.exports import Exports
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.models.assemble import ensure_model
@@ -73,6 +72,7 @@ class Engine:
         self.recipe: Recipe = RIDGE
         self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay)
         self.teacher = Teacher(runtime, store, self.knowledge, self.head)
+        self.exports = Exports(runtime, store, self.knowledge)
 
     @classmethod
     def open(
@@ -162,16 +162,19 @@ class Engine:
     # -- chat ---------------------------------------------------------------------------------------------------
 
     def stream(
-        self, messages: Sequence[Message], *, sampling: Sampling | None = None, version: str | int | None = None,
+        self, messages: Sequence[Message] | str, *, sampling: Sampling | None = None, version: str | int | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[str | AnswerStats]:  # fmt: skip
         """Pieces of the answer, then AnswerStats with the version that answered and its lessons that were active.
 
+        messages: a conversation, or a plain text that goes on where it ends.
+
         Raises:
-            NotFound: there is no such version.
+            NotFound: there is no such version. TooLong: the conversation does not fit into the context.
         """
         chosen = self._version(version)
-        active = self.teacher.routing(chosen).of(messages)
+        routing = self.teacher.routing(chosen)
+        active = routing.of_text(messages) if isinstance(messages, str) else routing.of(messages)
         lessons = self._numbers(active.lesson_ids)
         pieces = self.runtime.stream(
             messages, sampling or Sampling(), adapter=active.adapter, stop=stop or threading.Event()
@@ -377,28 +380,7 @@ class Engine:
         with self._change_lock:
             return self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")
 
-    # -- out ----------------------------------------------------------------------------------------------------
-
-    def export_adapter(self, out: Path, version: str | int | None = None) -> dict:
-        """Write a version as a GGUF LoRA adapter for llama.cpp.
-
-        Raises:
-            ExportError: the version knows nothing, or the file cannot be written.
-        """
-        chosen = self._version(version)
-        delta = self.knowledge.delta(chosen)
-        if delta is None:
-            raise ExportError(f"Version {chosen.number} knows no lessons, so there is no adapter to write.")
-        write_adapter(delta, out, architecture=self.store.model.architecture, metadata=self._card(chosen))
-        return {"path": str(out), "bytes": out.stat().st_size, "rank": delta.rank, "version": chosen.number}
-
-    def export_bundle(self, out: Path) -> dict:
-        """Write all knowledge of this base (lessons, rows, versions, names) into one file, to move or keep it.
-
-        Raises:
-            ExportError: the file cannot be written.
-        """
-        return self.store.write_bundle(out)
+    # -- bundles ------------------------------------------------------------------------------------------------
 
     def read_bundle(self, path: Path) -> Bundle:
         """Read and check a bundle.
@@ -437,22 +419,6 @@ class Engine:
                     f"layer {layer} with {width} was expected. Import with --reobserve to teach its lessons anew."
                 )
 
-    def export_gguf(
-        self, out: Path, version: str | int | None = None, *, tensor_type: str = "auto", overwrite: bool = False,
-        on_progress: Progress | None = None, cancel: threading.Event | None = None,
-    ) -> dict:  # fmt: skip
-        """Write the whole model with a version's knowledge in its weights, for any llama.cpp.
-
-        Raises:
-            ExportError: the file exists, is the base itself, or cannot be written. Cancelled: `cancel` was set.
-        """
-        chosen = self._version(version)
-        result = write_merged(
-            self.runtime.facts.path, self.knowledge.delta(chosen), out, metadata=self._card(chosen),
-            tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel,
-        )  # fmt: skip
-        return {**result, "version": chosen.number}
-
     def verify(self) -> VerifyReport:
         """Re-derive every hash of the store, and the base file's."""
         report = self.store.verify()
@@ -479,15 +445,6 @@ class Engine:
 
     def _version(self, reference: str | int | None) -> Version:
         return self.store.live() if reference is None else self.store.version(reference)
-
-    def _card(self, version: Version) -> dict[str, str]:
-        return {
-            "version": str(version.number),
-            "version.hash": version.hash,
-            "content": version.content,
-            "lessons": str(len(version.entries)),
-            "base.sha256": self.store.model.sha256,
-        }
 
 
 def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store:

@@ -13,6 +13,7 @@ QFError
 ├── ChatFileError    a file that holds no conversation
 ├── PortInUse        the window's port is taken
 ├── RuntimeFailure   the model's runtime failed
+│   └── TooLong      a conversation that does not fit into the context
 ├── ChatBusy         the conversation is being answered
 └── Cancelled        the user stopped it; nothing was changed
 
@@ -109,6 +110,12 @@ class RuntimeFailure(QFError):
 
     code = "runtime_failed"
     exit_code = 11
+
+
+class TooLong(RuntimeFailure):
+    """The conversation does not fit into the model's context."""
+
+    code = "context_length_exceeded"
 
 
 class ChatBusy(QFError):

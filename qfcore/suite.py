@@ -97,6 +97,7 @@ def _measure(
     seconds = time.perf_counter() - started
     route = learned.routing.adapter
     questions = [q for item in items for q in asked_questions(item)]
+    asking = time.perf_counter()
     base = ask_all(
         engine.runtime, questions, None, max_tokens=TOKENS, steady=everything,
         on_progress=lambda f, t: tell(0.5 + 0.15 * f, t),
@@ -106,11 +107,13 @@ def _measure(
         on_progress=lambda f, t: tell(0.65 + 0.2 * f, t),
     )  # fmt: skip
     tell(0.85, "Asking with the lesson in the prompt (ceiling)")
+    ceiling = ceiling_of(engine, lessons, items)
+    learned.seconds["ask"] = time.perf_counter() - asking
     value = {
         "lessons": len(items),
         "taught": scores_of(items, taught),
         "base": scores_of(items, base),
-        "ceiling": ceiling_of(engine, lessons, items),
+        "ceiling": ceiling,
         "locality": locality_of(items, base, taught),
         "seconds_per_lesson": round(seconds / len(items), 3),
         "seconds": {name: round(value, 3) for name, value in learned.seconds.items()},
@@ -259,4 +262,5 @@ def table_lines(value: dict) -> list[str]:
     if "drift" in value:
         lines.append(f"  perplexity taught / base: {value['drift']['ratio']:.4f}")
     lines.append(f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}")
+    lines.append(f"  all questions asked in {value['seconds']['ask']:.0f} s")
     return lines

@@ -12,6 +12,11 @@ from qfcore.recipe import recipe_named
 export = typer.Typer(no_args_is_help=True, help="Write a version as a file. What was taught can be read back from it.")
 cli.add_typer(export, name="export")
 Out = Annotated[Path, typer.Option("--out", help="The file to write.")]
+Folder = Annotated[Path, typer.Option("--out", help="The folder to make.")]
+TensorType = Annotated[
+    str, typer.Option("--type", help="Type of the edited tensor: auto, keep, F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K.")
+]
+WithLessons = Annotated[bool, typer.Option("--lessons", help="List what was taught in the model card.")]
 
 
 @export.command("adapter")
@@ -20,7 +25,7 @@ def export_adapter(
 ) -> None:
     """A GGUF LoRA adapter, for llama.cpp beside the same base model."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.export_adapter(out.absolute(), version)
+        value = engine.exports.adapter(out.absolute(), version)
     show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, rank {value['rank']})."])
 
 
@@ -28,7 +33,7 @@ def export_adapter(
 def export_gguf(
     out: Out,
     version: VersionRef = None,
-    tensor_type: Annotated[str, typer.Option("--type", help="Type of the edited tensor: auto, Q8_0, F16, F32.")] = "auto",
+    tensor_type: TensorType = "auto",
     overwrite: Annotated[bool, typer.Option(help="Write over an existing file.")] = False,
     home: Home = None,
     model: Model = None,
@@ -36,17 +41,78 @@ def export_gguf(
 ) -> None:
     """The whole model with the knowledge in its weights, for any llama.cpp."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
-        value = engine.export_gguf(
+        value = engine.exports.gguf(
             out.absolute(), version, tensor_type=tensor_type, overwrite=overwrite, on_progress=tell
         )
     show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']})."])
+
+
+@export.command("ollama")
+def export_ollama(
+    out: Folder,
+    version: VersionRef = None,
+    tensor_type: TensorType = "auto",
+    lessons: WithLessons = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """A folder with the whole model, a Modelfile for Ollama and a model card."""
+    with opened(home, model, read_only=True) as engine, progress() as tell:
+        value = engine.exports.ollama(
+            out.absolute(), version, tensor_type=tensor_type, with_lessons=lessons, on_progress=tell
+        )
+    show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes). ollama create my-model -f Modelfile"])
+
+
+@export.command("peft")
+def export_peft(
+    out: Folder,
+    version: VersionRef = None,
+    base: Annotated[str | None, typer.Option(help="What it is loaded beside (default: the base's own name).")] = None,
+    lessons: WithLessons = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """A LoRA adapter for transformers (peft) and vLLM, in a folder."""
+    with opened(home, model, read_only=True) as engine:
+        value = engine.exports.peft(out.absolute(), version, base=base, with_lessons=lessons)
+    show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes, rank {value['rank']}), beside {value['base']}."])
+
+
+@export.command("transformers")
+def export_transformers(
+    out: Folder,
+    version: VersionRef = None,
+    dtype: Annotated[str, typer.Option(help="Type of all weights: bfloat16, float16, float32.")] = "bfloat16",
+    lessons: WithLessons = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """The whole model in safetensors for transformers and vLLM, in a folder (needs the extra `transformers`)."""
+    with opened(home, model, read_only=True) as engine, progress() as tell:
+        value = engine.exports.checkpoint(out.absolute(), version, dtype=dtype, with_lessons=lessons, on_progress=tell)
+    show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes, {value['type']})."])
+
+
+@export.command("card")
+def export_card(
+    out: Out, version: VersionRef = None, lessons: WithLessons = False, home: Home = None, model: Model = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """A model card: base, version, hashes, how the lessons stood."""
+    with opened(home, model, read_only=True) as engine:
+        value = engine.exports.card(out.absolute(), version, with_lessons=lessons)
+    show(value, as_json, [f"Wrote {value['path']}."])
 
 
 @export.command("bundle")
 def export_bundle(out: Out, home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
     """All lessons, versions and names in one file, to keep or to move to another machine."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.export_bundle(out.absolute())
+        value = engine.exports.bundle(out.absolute())
     show(
         value, as_json,
         [f"Wrote {value['path']} ({value['bytes']:,} bytes: {value['lessons']} lessons, {value['versions']} versions)."],

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,18 +35,49 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block ends well; otherwise nothing is left of it.
+
+    Raises:
+        ExportError: `path` exists, or the folder around it is missing, read-only or full.
+    """
+    if path.exists():
+        raise ExportError(f"{path} exists already. Choose another name, or remove it first.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        _sync_folder(temporary)
+        temporary.rename(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise ExportError(_explain(path, error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def remove_partials(folder: Path) -> int:
-    """Delete what a killed process left behind; the number of files removed."""
+    """Delete what a killed process left behind; the number of files and folders removed."""
     left = list(folder.glob(f".*{_SUFFIX}"))
-    for file in left:
-        file.unlink(missing_ok=True)
+    for entry in left:
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
     return len(left)
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there; NTFS journals the rename
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":  # a folder cannot be opened there; NTFS journals the rename
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

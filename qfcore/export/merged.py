@@ -15,11 +15,9 @@ from qfcore.errors import Cancelled, ExportError
 from qfcore.export.adapter import METADATA_PREFIX, tensor_name
 from qfcore.export.atomic import atomic_write
 
-TYPES = {
-    "F32": gguf.GGMLQuantizationType.F32,
-    "F16": gguf.GGMLQuantizationType.F16,
-    "Q8_0": gguf.GGMLQuantizationType.Q8_0,
-}
+TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K")
+"""Types that the edited tensor can have, beside `auto` and `keep`. What each keeps of the lessons: README, Exports."""
+Quantize = Callable[[np.ndarray, gguf.GGMLQuantizationType], np.ndarray]
 _BLOCK = 8 << 20
 _RESERVE = 64 << 20
 _GENERATED = ("GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.architecture")
@@ -32,13 +30,15 @@ def write_merged(
     *,
     metadata: dict[str, str],
     tensor_type: str = "auto",
+    quantize: Quantize = gguf.quantize,
     overwrite: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
     cancel: threading.Event | None = None,
 ) -> dict:
     """Copy `base` to `out` with `blk.L.ffn_down.weight` replaced by its value + b @ a.
 
-    tensor_type: type of the edited tensor; "auto" is Q8_0 (F16 where rows do not divide by 32), which keeps the lesson.
+    tensor_type: type of the edited tensor; "auto" is Q8_0 (F16 where rows do not divide by 32), which keeps the lesson;
+    "keep" is the base's own. quantize: the gguf package's cannot make K types.
     Other tensors keep their bytes. The base is mapped, never held in memory as a whole.
 
     Raises:
@@ -50,7 +50,7 @@ def write_merged(
     replaced: dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]] = {}
     if delta is not None:
         name = tensor_name(delta.layer)
-        replaced[name] = _edited(reader, name, delta, tensor_type)
+        replaced[name] = _edited(reader, name, delta, tensor_type, quantize)
     digest = _Hashing(on_progress or (lambda *_: None), cancel)
     with atomic_write(out) as file:
         _write(reader, replaced, metadata, Path(file.name), digest)
@@ -77,7 +77,7 @@ def _check_target(base: Path, out: Path, overwrite: bool) -> None:
 
 
 def _edited(
-    reader: gguf.GGUFReader, name: str, delta: Delta, tensor_type: str
+    reader: gguf.GGUFReader, name: str, delta: Delta, tensor_type: str, quantize: Quantize
 ) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
     tensor = next((t for t in reader.tensors if t.name == name), None)
     if tensor is None:
@@ -89,11 +89,15 @@ def _edited(
         )
     weights += delta.b @ delta.a
     chosen = tensor_type.upper()
-    if chosen == "AUTO":
-        chosen = "Q8_0" if weights.shape[1] % 32 == 0 else "F16"
-    if chosen not in TYPES:
-        raise ExportError(f"The type {tensor_type!r} is not offered; choose auto, {', '.join(TYPES)}.")
-    return gguf.quantize(weights, TYPES[chosen]), TYPES[chosen]
+    if chosen == "KEEP":
+        kind = tensor.tensor_type
+    elif chosen == "AUTO":
+        kind = gguf.GGMLQuantizationType.Q8_0 if weights.shape[1] % 32 == 0 else gguf.GGMLQuantizationType.F16
+    elif chosen in TYPES:
+        kind = gguf.GGMLQuantizationType[chosen]
+    else:
+        raise ExportError(f"The type {tensor_type!r} is not offered; choose auto, keep, {', '.join(TYPES)}.")
+    return quantize(weights, kind), kind
 
 
 def _write(

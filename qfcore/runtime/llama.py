@@ -63,17 +63,18 @@ class LlamaRuntime:
         )  # fmt: skip
         self.facts = ModelFacts(
             path, model.meta("general.name") or path.stem, model.meta("general.architecture"),
-            model.n_layer, model.n_embd, model.n_vocab, self._chat.size,
+            model.n_layer, model.n_embd, model.n_vocab, self._chat.size, self._prompts.end_of_turn_text,
         )  # fmt: skip
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event
+        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event
     ) -> Iterator[str | AnswerStats]:
         """See the protocol. Closing the iterator early stops the answer."""
 
         def work(emit: Callable[[object], None]) -> None:
             self._swap(adapter)
-            self._session.answer(self._prompts.tokens(messages), sampling, stop, emit)
+            prompt = self._prompts.plain(messages) if isinstance(messages, str) else self._prompts.tokens(messages)
+            self._session.answer(prompt, sampling, stop, emit)
 
         watcher = _StopWatcher(stop, self._chat)
         try:
@@ -171,6 +172,10 @@ class LlamaRuntime:
     def tokenize_answer(self, text: str) -> list[int]:
         """See the protocol."""
         return self._prompts.answer(text)
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """See the protocol."""
+        return self._prompts.render(messages)
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """See the protocol."""

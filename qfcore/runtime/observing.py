@@ -7,12 +7,12 @@ rows are matched by counting.
 
 import ctypes
 from collections.abc import Sequence
-from pathlib import Path
 
 import llama_cpp as lc
 import numpy as np
 
 from qfcore.errors import ModelError
+from qfcore.runtime.ggml import library
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.protocol import Observed
 
@@ -24,17 +24,12 @@ class _Ggml:
     """The three functions of libggml-base that read a tensor."""
 
     def __init__(self) -> None:
-        folder = Path(lc.__file__).parent / "lib"
-        found = sorted(folder.glob("*ggml-base*.so")) + sorted(folder.glob("*ggml-base*.dylib"))
-        found += sorted(folder.glob("*ggml-base*.dll"))
-        if not found:
-            raise ModelError(f"libggml-base was not found in {folder}. Reinstall llama-cpp-python.")
-        library = ctypes.CDLL(str(found[0]))
-        self.name = library.ggml_get_name
+        base = library()
+        self.name = base.ggml_get_name
         self.name.restype, self.name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
-        self.nbytes = library.ggml_nbytes
+        self.nbytes = base.ggml_nbytes
         self.nbytes.restype, self.nbytes.argtypes = ctypes.c_size_t, [ctypes.c_void_p]
-        self.get = library.ggml_backend_tensor_get
+        self.get = base.ggml_backend_tensor_get
         self.get.restype = None
         self.get.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
 

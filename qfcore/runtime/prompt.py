@@ -21,6 +21,7 @@ class Prompts:
         self._template = open_template(model.chat_template(), bos=self._bos, eos=eos_text)
         eot = lc.llama_vocab_eot(model.vocab)
         self.end_of_turn: int = eot if eot >= 0 else eos
+        self.end_of_turn_text: str = model.piece(self.end_of_turn, special=True).decode("utf-8", "replace")
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
         """Prompt tokens; control tokens written by a person are read as plain letters."""
@@ -32,6 +33,10 @@ class Prompts:
         for index, (piece, is_template) in enumerate(self._template.segments(messages)):
             tokens += self._model.tokenize(piece, add_special=add_special and index == 0, parse_special=is_template)
         return tokens
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt's text."""
+        return self._template.render(messages)
 
     def answer(self, text: str) -> list[int]:
         """Tokens of an answer's plain text and the end of turn."""

@@ -29,6 +29,10 @@ class Sampling:
     """Longest answer in tokens."""
     seed: int | None = None
     """Seed of the draw; None draws a new one for each answer."""
+    frequency_penalty: float = 0.0
+    """Subtracted from a recent token's logit for each time it occurred; 0 is off."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of each recent token; 0 is off."""
 
 
 GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, repeat_penalty=1.0, seed=0)
@@ -49,6 +53,8 @@ class AnswerStats:
     version: int | None = None
     lessons: tuple[int, ...] = ()
     """Numbers of the lessons that were active."""
+    cut: bool = False
+    """Whether the answer ended because it was as long as it may be."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class ModelFacts:
     n_embd: int
     n_vocab: int
     context_size: int
+    end_of_turn: str = ""
+    """Text of the token that ends an answer."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +106,12 @@ class Runtime(Protocol):
     facts: ModelFacts
 
     def stream(
-        self, messages: Sequence[Message], sampling: Sampling, *, adapter: Path | None, stop: threading.Event
+        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None, stop: threading.Event
     ) -> Iterator[str | AnswerStats]:
-        """Pieces of the answer, then its AnswerStats. Setting `stop` ends it, also while the prompt is read."""
+        """Pieces of the answer, then its AnswerStats. Setting `stop` ends it, also while the prompt is read.
+
+        messages: a conversation, or a text that goes on where it ends, without the chat template.
+        """
 
     def complete_many(
         self,
@@ -147,6 +158,9 @@ class Runtime(Protocol):
 
     def tokenize_answer(self, text: str) -> list[int]:
         """Token ids of an answer's plain text, with the end of turn appended."""
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt's text of a conversation, through the chat template."""
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Prompt tokens of a conversation through the chat template."""

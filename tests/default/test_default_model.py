@@ -41,9 +41,9 @@ def test_teach_forget_restore_export(default_engine: Engine, tmp_path: Path, mon
     engine.restore("base")
     assert engine.ask(QUESTION) == before
 
-    result = engine.export_gguf(tmp_path / "merged.gguf", taught.number)
+    result = engine.exports.gguf(tmp_path / "merged.gguf", taught.number)
     assert says(_ask_stock(Path(result["path"]), monkeypatch), ["Qi"])
-    adapter = engine.export_adapter(tmp_path / "adapter.gguf", taught.number)
+    adapter = engine.exports.adapter(tmp_path / "adapter.gguf", taught.number)
     assert says(_ask_stock(engine.runtime.facts.path, monkeypatch, adapter["path"]), ["Qi"])
 
 

@@ -75,7 +75,7 @@ def export(folder: Path) -> None:
     engine = open_engine(folder / "home", SMALL)
     acknowledge(folder, "open")
     while True:
-        engine.export_gguf(folder / "model.gguf", overwrite=True)
+        engine.exports.gguf(folder / "model.gguf", overwrite=True)
         acknowledge(folder, "done")
 
 

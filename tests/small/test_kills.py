@@ -44,7 +44,7 @@ def test_killed_while_teaching(nursery: Nursery, tmp_path: Path) -> None:
 
 def test_killed_while_exporting(nursery: Nursery, tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "home", SMALL)
-    reference = engine.export_gguf(tmp_path / "reference.gguf")["sha256"]
+    reference = engine.exports.gguf(tmp_path / "reference.gguf")["sha256"]
     engine.close()
     complete = 0
     for _ in range(KILLS):

@@ -17,7 +17,7 @@ from tests.unit.test_export import make_base
 DATA = [b"first ", b"second ", b"third"]
 ENTRY = ModelEntry(
     "test", "Test", "test.gguf", len(b"".join(DATA)), hashlib.sha256(b"".join(DATA)).hexdigest(), "MIT", "test",
-    tuple(Part(f"piece{n}", "1", f"data/part{n}.bin") for n in range(3)),
+    tuple(Part(f"piece{n}", "1", f"data/part{n}.bin") for n in range(3)), "a/b",
 )  # fmt: skip
 
 

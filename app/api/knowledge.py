@@ -1,0 +1,121 @@
+"""Lessons and versions over HTTP: what the desk does, for programs."""
+
+import threading
+
+from fastapi import APIRouter, Query, Request
+
+from app.api import schemas
+from app.api.failures import Conflict
+from app.api.working import while_connected
+from app.session import Session
+from qfcore.lesson import check_lesson
+from qfcore.recipe import recipe_named
+from qfcore.store.records import LessonRecord, Version
+
+VersionRef = Query("live", description="A version's number, name or hash.")
+
+
+def knowledge_router(session: Session) -> APIRouter:
+    """Routes under /api."""
+    router = APIRouter(prefix="/api")
+
+    @router.get("/status", tags=["Status"], summary="The model, what is live, memory")
+    def status() -> dict:
+        return session.engine.status()
+
+    @router.get("/lessons", tags=["Lessons"], summary="The lessons that a version knows")
+    def lessons(version: str = VersionRef, search: str = "") -> list[schemas.LessonOut]:
+        store, wanted = session.engine.store, search.casefold().strip()
+        records = store.lessons(store.version(version))
+        return [_lesson(r) for r in records if not wanted or wanted in f"{r.lesson.text}\n{r.lesson.question}".casefold()]
+
+    @router.get("/lessons/{lesson}", tags=["Lessons"], summary="One lesson, live or not")
+    def lesson(lesson: str) -> schemas.LessonOut:
+        return _lesson(session.engine.store.lesson(lesson))
+
+    @router.post("/lessons", tags=["Lessons"], summary="Teach a lesson into the weights", status_code=201)
+    async def teach(body: schemas.LessonIn, request: Request) -> schemas.Taught:
+        return await while_connected(request, lambda gone: _teach(session, body, gone))
+
+    @router.post("/lessons/{lesson}/check", tags=["Lessons"], summary="Ask the live version about a lesson now")
+    def check(lesson: str) -> schemas.Checked:
+        found = session.engine.check(lesson)
+        asked = [schemas.Asked(question=a.question, answer=a.said, ok=a.ok) for a in found.asked]
+        return schemas.Checked(status=found.status, asked=asked)
+
+    @router.delete("/lessons/{lesson}", tags=["Lessons"], summary="Forget a lesson; the history keeps it")
+    def forget(lesson: str) -> schemas.VersionOut:
+        return _version(session, session.engine.forget(lesson))
+
+    @router.get("/versions", tags=["Versions"], summary="The history, newest first")
+    def versions() -> list[schemas.VersionOut]:
+        return [_version(session, version) for version in session.engine.store.versions()]
+
+    @router.get("/versions/{version}", tags=["Versions"], summary="One version")
+    def version(version: str) -> schemas.VersionOut:
+        return _version(session, session.engine.store.version(version))
+
+    @router.post("/versions/{version}/restore", tags=["Versions"], summary="Go back to it, as a new version")
+    def restore(version: str) -> schemas.VersionOut:
+        return _version(session, session.engine.restore(version))
+
+    @router.post("/undo", tags=["Versions"], summary="Go back to before the last change, as a new version")
+    def undo() -> schemas.VersionOut:
+        return _version(session, session.engine.undo())
+
+    @router.put("/tags/{name}", tags=["Versions"], summary="Give a version a name that stays with it")
+    def tag(name: str, version: str = VersionRef) -> schemas.VersionOut:
+        store = session.engine.store
+        return _version(session, store.version(store.names.tag(name, version).version))
+
+    @router.get("/diff", tags=["Versions"], summary="Lessons that one version knows and the other does not")
+    def diff(old: str, new: str = VersionRef) -> schemas.DiffOut:
+        found = session.engine.store.diff(old, new)
+        return schemas.DiffOut(
+            old=found.old.number, new=found.new.number, added=[_lesson(r) for r in found.added],
+            removed=[_lesson(r) for r in found.removed], observed_again=[_lesson(r) for r in found.observed_again],
+        )  # fmt: skip
+
+    @router.get("/why", tags=["Lessons"], summary="Which lessons shape the answer to a question, taught when")
+    def why(question: str, version: str = VersionRef) -> list[schemas.Origin]:
+        return [
+            schemas.Origin(lesson=_lesson(origin.record), version=_version(session, origin.version))
+            for origin in session.engine.why(question, version=version)
+        ]
+
+    return router
+
+
+def _teach(session: Session, body: schemas.LessonIn, gone: threading.Event) -> schemas.Taught:
+    engine, recipe = session.engine, recipe_named(body.method)
+    lesson = check_lesson(body.text, body.question, body.answer, source="api")
+    replaces = [str(number) for number in body.replaces]
+    engine.prepare(cancel=gone)
+    if lesson.question and not body.keep_conflicts:
+        found = [r.number for r in engine.teacher.conflicts(lesson, engine.store.live()) if r.number not in body.replaces]
+        if found:
+            raise Conflict(
+                f"Lesson {', '.join(map(str, found))} answers this question otherwise. Send its number in `replaces`, "
+                "or `keep_conflicts`: true to have both."
+            )
+    preview = engine.preview([lesson], replaces=replaces, recipe=recipe, cancel=gone)
+    version = None if body.dry_run else engine.apply(preview).number
+    number = None if body.dry_run else engine.store.lesson(lesson.id).number
+    return schemas.Taught(learned=preview.report.learned, version=version, lesson=number, report=preview.report.to_dict())
+
+
+def _lesson(record: LessonRecord) -> schemas.LessonOut:
+    lesson = record.lesson
+    return schemas.LessonOut(
+        number=record.number, id=record.id, text=lesson.text, question=lesson.question, answer=lesson.answer,
+        source=lesson.source, phrasings=[p.question for p in record.phrasings], taught=record.created_at,
+    )  # fmt: skip
+
+
+def _version(session: Session, version: Version) -> schemas.VersionOut:
+    store = session.engine.store
+    return schemas.VersionOut(
+        number=version.number, live=version.number == store.live().number, kind=version.kind, message=version.message,
+        parent=version.parent, lessons=len(version.entries), hash=version.hash, content=version.content,
+        names=[n.name for n in store.names.all() if n.version == version.number], created=version.created_at,
+    )  # fmt: skip

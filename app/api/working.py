@@ -1,0 +1,31 @@
+"""Long work for a client that may go away."""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+from fastapi import Request
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether the client is still there."""
+
+T = TypeVar("T")
+
+
+async def while_connected(request: Request, work: Callable[[threading.Event], T]) -> T:
+    """`work` on a thread; the event that it gets is set when the client goes away."""
+    gone = threading.Event()
+
+    async def look() -> None:
+        while not await request.is_disconnected():
+            await anyio.sleep(LOOK_SECONDS)
+        gone.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        try:
+            return await anyio.to_thread.run_sync(work, gone)
+        finally:
+            gone.set()
+            tasks.cancel_scope.cancel()

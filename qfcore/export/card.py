@@ -1,0 +1,69 @@
+"""A model card: what an exported version is, what it was made from, what it knows and how that was checked."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qfcore.standing import FAILED, LEARNED, UNCHECKED, WEAK, Standing
+
+_METHOD = (
+    "Taught with QF Chat: Quick Feedforward learning (arXiv 2507.04300) solves the change of one weight in closed form, "
+    "without gradients."
+)
+_ALL_ACTIVE = (
+    "All lessons are active at once here, whatever is asked. In QF Chat only those that a conversation mentions are, so "
+    "questions near a lesson can be answered otherwise than there."
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What there is to say. lessons: their texts, or None to keep them to oneself."""
+
+    title: str
+    base: str
+    base_sha256: str
+    version: int
+    version_hash: str
+    content: str
+    created_at: str
+    standings: Mapping[str, Standing]
+    layer: int | None
+    rank: int
+    lessons: Sequence[str] | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """The identifying part, for a file's header."""
+        return {
+            "version": str(self.version), "version.hash": self.version_hash, "content": self.content,
+            "lessons": str(len(self.standings)), "base.sha256": self.base_sha256,
+        }  # fmt: skip
+
+    def markdown(self, *, use: str, library: str | None = None) -> str:
+        """The card as hubs show it. use: how to open the files beside it."""
+        front = ["---", f"base_model: {self.base}", "tags: [qfchat, quick-feedforward]"]
+        front += [f"library_name: {library}"] if library else []
+        lines = [
+            *front, "---", f"# {self.title}, version {self.version}", "", _METHOD, "", use, "", "| | |", "|---|---|",
+            f"| Base model | {self.base}, SHA-256 `{self.base_sha256}` |",
+            f"| Version | {self.version}, `{self.version_hash}`, {self.created_at[:19]} UTC |",
+            f"| Content | `{self.content}` |", f"| Change | {self._change()} |", f"| Lessons | {self._known()} |", "",
+        ]  # fmt: skip
+        if self.standings:
+            lines += [_ALL_ACTIVE, ""]
+        if self.lessons:
+            lines += ["## What it was taught", "", *(f"- {' '.join(text.split())}" for text in self.lessons), ""]
+        elif self.standings:
+            lines += ["What it was taught is not listed, but **can be read back from the weights** by asking.", ""]
+        return "\n".join(lines)
+
+    def _change(self) -> str:
+        if self.layer is None:
+            return "none: the base's own weights"
+        return f"rank {self.rank}, down projection of layer {self.layer}"
+
+    def _known(self) -> str:
+        counts = Counter(standing.status for standing in self.standings.values())
+        parts = [f"{counts[status]} {status}" for status in (LEARNED, WEAK, FAILED, UNCHECKED) if counts[status]]
+        evaluated = f": {', '.join(parts)}, by the report card of each" if parts else ""
+        return f"{len(self.standings)}{evaluated}"

@@ -1,0 +1,72 @@
+"""The whole model with a version's knowledge as a transformers checkpoint (safetensors), for vLLM and for fine-tuning."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from qfcore.delta import Delta
+from qfcore.errors import ExportError
+from qfcore.export.atomic import atomic_folder
+from qfcore.export.peft import module_path
+
+TYPES = ("bfloat16", "float16", "float32")
+
+
+def write_checkpoint(
+    base: Path, delta: Delta | None, folder: Path, *, card: str, dtype: str = "bfloat16",
+    on_progress: Callable[[float, str], None] | None = None,
+) -> dict:  # fmt: skip
+    """Read the base GGUF with transformers (which dequantizes it), add the change, and write a new folder.
+
+    dtype: of all weights. The base's quantization error stays in them; only its bytes grow. Needs about four times the
+    parameters in bytes of memory, and the extra `transformers`.
+
+    Raises:
+        ExportError: the folder exists or cannot be written, the type is not offered, the extra is missing, or
+            transformers does not know the architecture.
+    """
+    if dtype not in TYPES:
+        raise ExportError(f"The type {dtype!r} is not offered; choose {', '.join(TYPES)}.")
+    if folder.exists():
+        raise ExportError(f"{folder} exists already. Choose another name, or remove it first.")
+    tell = on_progress or (lambda *_: None)
+    tell(0.0, "Reading the base with transformers (a minute or two)")
+    model, tokenizer = read_with_transformers(base, dtype)
+    if delta is not None:
+        import torch
+
+        weight = model.get_submodule(module_path(delta.layer)).weight
+        change = torch.from_numpy(np.asarray(delta.b @ delta.a, dtype=np.float32))
+        if weight.shape != change.shape:
+            raise ExportError(f"The edited weight is {tuple(weight.shape)}, the change {tuple(change.shape)}: another base.")
+        with torch.no_grad():
+            weight.copy_((weight.float() + change).to(weight.dtype))
+    with atomic_folder(folder) as made:
+        tell(0.7, "Writing safetensors")
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        (made / "README.md").write_text(card, encoding="utf-8")
+    return {"path": str(folder), "bytes": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()), "type": dtype}
+
+
+def read_with_transformers(base: Path, dtype: str):  # noqa: ANN201 - transformers is imported only here
+    """(model, tokenizer) of a GGUF file, on the CPU.
+
+    Raises:
+        ExportError: the extra is missing, or transformers cannot read the file.
+    """
+    try:
+        import accelerate  # noqa: F401 - transformers needs it to read GGUF
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise ExportError("This export needs the extra `transformers`: pip install 'qfchat[transformers]'.") from error
+    logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=getattr(torch, dtype))
+        tokenizer = AutoTokenizer.from_pretrained(base.parent, gguf_file=base.name)
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        raise ExportError(f"transformers cannot read {base.name}: {error}") from error
+    return model.eval(), tokenizer

@@ -1,0 +1,169 @@
+"""Every way out for a version: adapter, whole model, PEFT, checkpoint, Ollama, card; and all knowledge as a bundle."""
+
+import threading
+from pathlib import Path
+
+from qfcore.errors import ExportError
+from qfcore.export.adapter import write_adapter
+from qfcore.export.atomic import atomic_folder, atomic_write
+from qfcore.export.card import Card
+from qfcore.export.checkpoint import write_checkpoint
+from qfcore.export.merged import write_merged
+from qfcore.export.ollama import modelfile
+from qfcore.export.peft import write_peft
+from qfcore.knowledge import Knowledge
+from qfcore.models.catalogue import CATALOGUE
+from qfcore.runtime.protocol import Progress, Runtime, Sampling
+from qfcore.runtime.quantize import quantize_rows
+from qfcore.standing import standings
+from qfcore.store.records import Version
+from qfcore.store.store import Store
+
+MODEL_FILE = "model.gguf"
+"""The model's name in a folder for Ollama."""
+_GGUF_USE = "`model.gguf` opens in llama.cpp and LM Studio; in Ollama: `ollama create my-model -f Modelfile`."
+_CHECKPOINT_USE = "Open this folder with `AutoModelForCausalLM.from_pretrained`, or serve it: `vllm serve THIS_FOLDER`."
+_PEFT_USE = (
+    "With peft: `PeftModel.from_pretrained(base_model, THIS_FOLDER)`. With vLLM: `vllm serve {base} --enable-lora "
+    "--max-lora-rank {rank} --lora-modules taught=THIS_FOLDER`; requests then name the model `taught`."
+)
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What vLLM's --max-lora-rank can be."""
+
+
+class Exports:
+    """Writes versions of one store. Folders and files are complete or absent.
+
+    Every method takes a version's number, name or hash (None: the live one), and raises NotFound when there is none.
+    """
+
+    def __init__(self, runtime: Runtime, store: Store, knowledge: Knowledge) -> None:
+        self._runtime, self._store, self._knowledge = runtime, store, knowledge
+
+    def adapter(self, out: Path, version: str | int | None = None) -> dict:
+        """A GGUF LoRA adapter for llama.cpp, beside the same base.
+
+        Raises:
+            ExportError: the version knows nothing, or the file cannot be written.
+        """
+        chosen, delta = self._known(version)
+        card = self._card(chosen, with_lessons=False)
+        write_adapter(delta, out, architecture=self._store.model.architecture, metadata=card.metadata())
+        return {"path": str(out), "bytes": out.stat().st_size, "rank": delta.rank, "version": chosen.number}
+
+    def gguf(
+        self, out: Path, version: str | int | None = None, *, tensor_type: str = "auto", overwrite: bool = False,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+    ) -> dict:  # fmt: skip
+        """The whole model with a version's knowledge in its weights, for any llama.cpp.
+
+        Raises:
+            ExportError: the file exists, is the base itself, or cannot be written. Cancelled: `cancel` was set.
+        """
+        chosen = self._store.version("live" if version is None else version)
+        result = write_merged(
+            self._runtime.facts.path, self._knowledge.delta(chosen), out, quantize=quantize_rows,
+            metadata=self._card(chosen, with_lessons=False).metadata(),
+            tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel,
+        )  # fmt: skip
+        return {**result, "version": chosen.number}
+
+    def peft(
+        self, folder: Path, version: str | int | None = None, *, base: str | None = None, with_lessons: bool = False
+    ) -> dict:
+        """A PEFT adapter in a new folder, for transformers and vLLM.
+
+        base: what to load it beside; the catalogue's models know their own, for others it is the GGUF's name.
+
+        Raises:
+            ExportError: the version knows nothing, or the folder exists or cannot be written.
+        """
+        chosen, delta = self._known(version)
+        card = self._card(chosen, with_lessons=with_lessons)
+        beside = base or card.base
+        rank = next((rank for rank in VLLM_RANKS if rank >= delta.rank), delta.rank)
+        use = _PEFT_USE.format(base=beside, rank=rank)
+        write_peft(delta, folder, base=beside, card=card.markdown(use=use, library="peft"))
+        return {**_size(folder), "rank": delta.rank, "version": chosen.number, "base": beside}
+
+    def checkpoint(
+        self, folder: Path, version: str | int | None = None, *, dtype: str = "bfloat16", with_lessons: bool = False,
+        on_progress: Progress | None = None,
+    ) -> dict:  # fmt: skip
+        """The whole model in safetensors, in a new folder, for transformers and vLLM.
+
+        Raises:
+            ExportError: see `qfcore.export.checkpoint.write_checkpoint`.
+        """
+        chosen = self._store.version("live" if version is None else version)
+        text = self._card(chosen, with_lessons=with_lessons).markdown(use=_CHECKPOINT_USE, library="transformers")
+        result = write_checkpoint(
+            self._runtime.facts.path, self._knowledge.delta(chosen), folder, card=text, dtype=dtype, on_progress=on_progress
+        )
+        return {**result, "version": chosen.number}
+
+    def ollama(
+        self, folder: Path, version: str | int | None = None, *, tensor_type: str = "auto", with_lessons: bool = False,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+    ) -> dict:  # fmt: skip
+        """A new folder with the whole model, a Modelfile for Ollama and a card.
+
+        Raises:
+            ExportError: the folder exists or cannot be written, or the chat template has no Ollama form.
+            Cancelled: `cancel` was set.
+        """
+        chosen, sampling = self._store.version("live" if version is None else version), Sampling()
+        text = modelfile(
+            MODEL_FILE, self._runtime.render, stop=self._runtime.facts.end_of_turn, temperature=sampling.temperature,
+            top_k=sampling.top_k, top_p=sampling.top_p,
+        )  # fmt: skip
+        with atomic_folder(folder) as made:
+            result = self.gguf(
+                made / MODEL_FILE, chosen.number, tensor_type=tensor_type, on_progress=on_progress, cancel=cancel
+            )
+            (made / "Modelfile").write_text(text, encoding="utf-8")
+            card = self._card(chosen, with_lessons=with_lessons).markdown(use=_GGUF_USE, library="gguf")
+            (made / "README.md").write_text(card, encoding="utf-8")
+        return {**result, **_size(folder)}
+
+    def card(self, out: Path, version: str | int | None = None, *, with_lessons: bool = False) -> dict:
+        """A model card by itself, to lay beside an exported file.
+
+        Raises:
+            ExportError: the file cannot be written.
+        """
+        chosen = self._store.version("live" if version is None else version)
+        text = self._card(chosen, with_lessons=with_lessons).markdown(use="This card describes the file beside it.")
+        with atomic_write(out) as file:
+            file.write(text.encode())
+        return {"path": str(out), "bytes": out.stat().st_size, "version": chosen.number}
+
+    def bundle(self, out: Path) -> dict:
+        """All knowledge of this base (lessons, rows, versions, names) in one file, to move or keep it.
+
+        Raises:
+            ExportError: the file cannot be written.
+        """
+        return self._store.write_bundle(out)
+
+    def _known(self, version: str | int | None):  # noqa: ANN202 - (Version, Delta)
+        chosen = self._store.version("live" if version is None else version)
+        delta = self._knowledge.delta(chosen)
+        if delta is None:
+            raise ExportError(f"Version {chosen.number} knows no lessons, so there is no adapter to write.")
+        return chosen, delta
+
+    def _card(self, version: Version, *, with_lessons: bool) -> Card:
+        model, delta = self._store.model, self._knowledge.delta(version)
+        entry = next((entry for entry in CATALOGUE.values() if entry.sha256 == model.sha256), None)
+        lessons = [record.lesson.text for record in self._store.lessons(version)] if with_lessons else None
+        return Card(
+            title=model.name, base=entry.repository if entry else model.name, base_sha256=model.sha256,
+            version=version.number, version_hash=version.hash, content=version.content, created_at=version.created_at,
+            standings=standings(version.lesson_ids, self._store.reports()),
+            layer=delta.layer if delta else None, rank=delta.rank if delta else 0, lessons=lessons,
+        )  # fmt: skip
+
+
+def _size(folder: Path) -> dict:
+    return {"path": str(folder), "bytes": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())}

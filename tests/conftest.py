@@ -1,7 +1,6 @@
 """Fixtures. Model files are shared by all tests (and with the user's own home), everything else is isolated."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -73,13 +72,6 @@ def default_engine(default_model: Path, tmp_path_factory: pytest.TempPathFactory
     engine = open_engine(tmp_path_factory.mktemp("default"), DEFAULT)
     yield engine
     engine.close()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 IDENTITY = ModelIdentity("ab" * 32, "A model", "qwen2", 1000)

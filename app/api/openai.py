@@ -153,7 +153,7 @@ def _model(name: str, version: Version) -> dict:
 def _head(prefix: str, kind: str, model: str, version: Version) -> dict:
     return {
         "id": f"{prefix}-{secrets.token_hex(12)}", "object": kind, "created": int(time.time()), "model": model,
-        "system_fingerprint": f"qf_{version.content[:12]}",
+        "system_fingerprint": version.content[:20],
     }  # fmt: skip
 
 

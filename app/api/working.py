@@ -7,6 +7,8 @@ from typing import TypeVar
 import anyio
 from fastapi import Request
 
+from qfcore.errors import QFError
+
 LOOK_SECONDS = 0.5
 """How often it is looked whether the client is still there."""
 
@@ -14,7 +16,11 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Callable[[threading.Event], T]) -> T:
-    """`work` on a thread; the event that it gets is set when the client goes away."""
+    """`work` on a thread; the event that it gets is set when the client goes away.
+
+    Raises:
+        QFError: what the work raised.
+    """
     gone = threading.Event()
 
     async def look() -> None:
@@ -22,10 +28,14 @@ async def while_connected(request: Request, work: Callable[[threading.Event], T]
             await anyio.sleep(LOOK_SECONDS)
         gone.set()
 
+    failed: QFError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(look)
         try:
             return await anyio.to_thread.run_sync(work, gone)
+        except QFError as error:  # raised inside, a task group would wrap it
+            failed = error
         finally:
             gone.set()
             tasks.cancel_scope.cancel()
+    raise failed

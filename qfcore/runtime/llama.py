@@ -74,14 +74,16 @@ class LlamaRuntime:
         def work(emit: Callable[[object], None]) -> None:
             self._swap(adapter)
             prompt = self._prompts.plain(messages) if isinstance(messages, str) else self._prompts.tokens(messages)
-            self._session.answer(prompt, sampling, stop, emit)
+            watcher = _StopWatcher(stop, self._chat)  # here, so that a late end of this answer never aborts the next one
+            try:
+                self._session.answer(prompt, sampling, stop, emit)
+            finally:
+                watcher.close()
 
-        watcher = _StopWatcher(stop, self._chat)
         try:
             yield from self._worker.stream(work)
         finally:
             stop.set()
-            watcher.close()
 
     def complete_many(
         self,
@@ -216,7 +218,7 @@ class _StopWatcher:
 
     def _watch(self) -> None:
         self._stop.wait()
-        with self._lock:  # never abort the next answer
+        with self._lock:
             if not self._done:
                 self._context.abort(True)
 

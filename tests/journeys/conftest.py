@@ -1,46 +1,21 @@
-"""The real app on the real default model, started as a user starts it, and tabs of Chromium."""
+"""The real app on the real default model, and tabs of Chromium."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.conftest import MODELS, ROOT, free_port
-from tests.faults.tools import build_shim
 from tests.journeys.driving import OUTPUT, launch, open_window
+from tests.serving import serving
 
 
 @pytest.fixture(scope="session")
 def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The real app, started as a user starts it; ends with Ctrl-C, which must be clean."""
+    """The app's address; all journeys share it."""
     OUTPUT.mkdir(exist_ok=True)
-    port = free_port()
-    folder = tmp_path_factory.mktemp("window")
-    contacts = folder / "contacts"
-    environment = {
-        **os.environ, "QFCHAT_HOME": str(folder / "home"), "QFCHAT_MODELS": str(MODELS),
-        "LD_PRELOAD": str(build_shim(folder)), "QF_CONNECT_LOG": str(contacts),
-    }  # fmt: skip
-    log = (OUTPUT / "app.log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "run", "--no-browser", "--port", str(port)], cwd=ROOT, stderr=log, env=environment
-    )
-    until = time.monotonic() + 600
-    while "QF Chat is ready" not in (text := (OUTPUT / "app.log").read_text()):
-        assert process.poll() is None and time.monotonic() < until, text[-2000:]
-        time.sleep(0.5)
-    yield f"http://127.0.0.1:{port}"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) in (0, 130)
-    log.close()
-    assert not contacts.exists(), f"something outside was contacted: {contacts.read_text()}"
-    assert "Traceback" not in (OUTPUT / "app.log").read_text()
+    with serving(tmp_path_factory.mktemp("window"), OUTPUT / "app.log") as opened:
+        yield opened
 
 
 @pytest.fixture

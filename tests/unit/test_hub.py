@@ -1,0 +1,182 @@
+"""Fetching from the hub, with the real client, from a server on this computer that speaks the hub's protocol."""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from qfcore.errors import Cancelled, HomeError, ModelError, NotFound
+from qfcore.models import hub
+from qfcore.models.hub import Hub, HubFile, parse
+
+COMMIT, OLD = "c0ffee" + "0" * 34, "badbed" + "0" * 34
+DATA = bytes(range(256)) * 20_000  # 5 MB
+FILES = {"model-q4.gguf": DATA, "model-q8.gguf": DATA[::-1], "big-00001-of-00002.gguf": b"x" * 9, "README.md": b"hello"}
+"""What the repository `people/pairs-GGUF` holds; `people/one-GGUF` has the first only."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:  # noqa: N802
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        if match := re.fullmatch(r"/api/models/people/(\w+)-GGUF(/revision/(\w+))?(\?.*)?", self.path):
+            return self._info(match[1], match[3] or COMMIT)
+        if match := re.fullmatch(r"/people/\w+-GGUF/resolve/(\w+)/(.+)", self.path):
+            return self._file(FILES[match[2]])
+        return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+
+    def _info(self, repo: str, commit: str) -> None:
+        if commit not in (COMMIT, OLD):
+            return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        names = list(FILES)[:1] if repo == "one" else [] if repo == "empty" else list(FILES)
+        claimed = self.server.claimed_sha256
+        siblings = [
+            {"rfilename": name, "size": len(data), "blobId": "0" * 40,
+             "lfs": {"size": len(data), "sha256": claimed or hashlib.sha256(data).hexdigest(), "pointerSize": 1}}
+            for name, data in FILES.items() if name in names
+        ]  # fmt: skip
+        body = {"_id": "1", "id": f"people/{repo}-GGUF", "sha": commit, "siblings": siblings, "private": False,
+                "downloads": 0, "likes": 0, "tags": []}  # fmt: skip
+        self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+
+    def _file(self, data: bytes) -> None:
+        begin = int(re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
+        if not self.server.ranges:
+            begin = 0
+        part, broken = data[begin:], self.server.break_after
+        status = 206 if begin else 200
+        headers = {"Content-Range": f"bytes {begin}-{len(data) - 1}/{len(data)}"} if begin else {}
+        self._send(status, part, headers, only=broken)
+        if broken is not None:
+            self.close_connection = True
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str], only: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "X-Repo-Commit": COMMIT, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body if only is None else body[:only])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    """The server; `asked` notes the requests, the other settings make it misbehave."""
+    made = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    made.asked, made.break_after, made.ranges, made.claimed_sha256 = [], None, True, None
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+@pytest.fixture
+def local(server: ThreadingHTTPServer, tmp_path: Path) -> Hub:
+    """A hub that is this server."""
+    return Hub(tmp_path / "models", endpoint=f"http://127.0.0.1:{server.server_port}")
+
+
+ONE = "hf:people/one-GGUF"
+
+
+def test_a_file_is_fetched_once_checked_and_pinned(local: Hub, server: ThreadingHTTPServer) -> None:
+    told: list[tuple[float, str]] = []
+    entry = local.look_up(ONE)
+    assert entry == HubFile("people/one-GGUF", "model-q4.gguf", COMMIT, len(DATA), hashlib.sha256(DATA).hexdigest())
+    path = local.fetch(entry, lambda fraction, text: told.append((fraction, text)))
+    assert path.read_bytes() == DATA and len(told) > 4 and told == sorted(told, key=lambda t: t[0])
+    assert local.here(ONE) == local.here(entry.reference) == path
+    asked = len(server.asked)
+    assert local.fetch(entry) == path and local.here(ONE) == path and len(server.asked) == asked  # nobody is asked again
+    assert local.here(f"{ONE}@{OLD}") is None
+    assert [p.suffix for p in path.parent.iterdir() if p.suffix == ".fetching"] == []
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_interrupted_download_goes_on_where_it_stopped(local: Hub, server: ThreadingHTTPServer, ranges: bool) -> None:
+    entry = local.look_up(ONE)
+    server.break_after = 3_000_000
+    with pytest.raises(ModelError, match="start again"):
+        local.fetch(entry)
+    assert local.here(ONE) is None
+    server.break_after, server.ranges = None, ranges
+    assert local.fetch(entry).read_bytes() == DATA
+    assert server.asked[-1][1] == f"bytes={2 << 20}-"  # whole blocks are kept
+
+
+def test_a_download_can_be_stopped_and_keeps_what_it_has(local: Hub) -> None:
+    cancel = threading.Event()
+
+    def stop_soon(fraction: float, _text: str) -> None:
+        if fraction > 0.3:
+            cancel.set()
+
+    entry = local.look_up(ONE)
+    with pytest.raises(Cancelled):
+        local.fetch(entry, stop_soon, cancel)
+    assert 0 < local.path(entry).with_name(local.path(entry).name + ".fetching").stat().st_size < len(DATA)
+    assert local.fetch(entry).read_bytes() == DATA
+
+
+def test_other_bytes_than_the_hub_promised_are_deleted(local: Hub, server: ThreadingHTTPServer) -> None:
+    server.claimed_sha256 = "0" * 64
+    entry = local.look_up(ONE)
+    with pytest.raises(ModelError, match="the hub says 0000"):
+        local.fetch(entry)
+    assert list(local.path(entry).parent.iterdir()) == []
+
+
+def test_room_is_looked_for_before(local: Hub, monkeypatch: pytest.MonkeyPatch, server: ThreadingHTTPServer) -> None:
+    entry = local.look_up(ONE)
+    asked = len(server.asked)
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1 << 20}))
+    with pytest.raises(HomeError, match="GB are free"):
+        local.fetch(entry)
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [
+        ("hf:people/pairs-GGUF", "several models. Choose one of its files.*model-q4.gguf, model-q8.gguf"),
+        ("hf:people/pairs-GGUF/model-q5.gguf", "holds no model-q5.gguf"),
+        ("hf:people/pairs-GGUF/big-00001-of-00002.gguf", "several files"),
+        ("hf:people/empty-GGUF", "holds no GGUF file"),
+        ("hf:nobody/nothing", "has no nobody/nothing"),
+        (f"{ONE}@deadbeef", "at deadbeef"),
+    ],
+)
+def test_what_the_hub_has_not_is_said(local: Hub, reference: str, says: str) -> None:
+    with pytest.raises(NotFound, match=says):
+        local.look_up(reference)
+
+
+def test_a_file_of_several_is_named(local: Hub) -> None:
+    assert local.look_up("hf:people/pairs-GGUF/model-q8.gguf").bytes == len(DATA)
+    assert local.look_up(f"{ONE}@{OLD}").commit == OLD
+
+
+def test_a_hub_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be reached"):
+        Hub(tmp_path, endpoint="http://127.0.0.1:9").look_up(ONE)
+
+
+@pytest.mark.parametrize("reference", ["hf:", "hf:one", "hf:a/../b/c.gguf", "hf:a/b/c.safetensors", "hf:a/b@", "people/one"])
+def test_what_names_nothing_is_refused(reference: str) -> None:
+    with pytest.raises(NotFound, match="OWNER/NAME"):
+        parse(reference)
+
+
+def test_references_are_read() -> None:
+    assert parse("hf:a/b") == ("a/b", None, None)
+    assert parse("hf:a/b/c/d.gguf@main") == ("a/b", "c/d.gguf", "main")

@@ -19,11 +19,10 @@ from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
-from qfcore.models.assemble import ensure_model
-from qfcore.models.catalogue import ModelEntry, find_model
 from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import check_gguf
 from qfcore.models.head import OutputHead
+from qfcore.models.library import Library, check_memory, check_name
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe
@@ -31,7 +30,7 @@ from qfcore.replay import Replay, load_or_make_replay
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.runtime.trial import try_model
-from qfcore.settings import Paths
+from qfcore.settings import CHAT_CONTEXT, Paths
 from qfcore.standing import Asked, Standing, standings, status_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
@@ -85,21 +84,20 @@ class Engine:
             NotFound, ModelError, HomeError, StoreBusy, StoreCorrupt: see their docstrings.
         """
         paths = Paths.find(home)
-        found = find_model(model)
+        if model is not None:  # a wrong name is said before folders are made
+            check_name(model)
         paths.prepare()
-        if isinstance(found, ModelEntry):
-            path, title = ensure_model(found, paths.models, on_progress=on_progress), found.title
-        else:
-            path, title = found, found.stem
-        facts = check_gguf(path)
+        found = Library(paths.models).find(model, on_progress)
+        path, facts = found.path, check_gguf(found.path)
+        check_memory(facts, CHAT_CONTEXT)
         digest = sha256_of(path, paths.models / "sha256.json", on_progress)
-        identity = ModelIdentity(digest, title, facts.architecture, facts.file_bytes)
+        identity = ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
         store = _open_store(paths, identity, read_only)
         try:
             if not store.read_only:
                 remove_partials(store.folder)
                 remove_partials(paths.temporary)
-            if not isinstance(found, ModelEntry):  # those are known by their SHA-256
+            if not found.trusted:
                 try_model(path, digest, paths.models / "tried.json", on_progress)
             runtime = LlamaRuntime(path, on_progress=on_progress)
         except BaseException:

@@ -8,6 +8,9 @@ import platformdirs
 
 from qfcore.errors import HomeError
 
+CHAT_CONTEXT = 4096
+"""Tokens that a conversation may hold."""
+
 
 @dataclass(frozen=True)
 class Paths:

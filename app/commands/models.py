@@ -5,38 +5,39 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import AsJson, Home, Method, Model, cli, progress, show
+from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stopped_by_user
 from qfcore.recipe import recipe_named
 
 
 @cli.command()
 def models(
-    install: Annotated[str | None, typer.Option(help="Assemble a model of the catalogue now.")] = None,
+    install: Annotated[
+        str | None, typer.Option(help="Fetch a model of the catalogue, or hf:OWNER/NAME/FILE.gguf[@REVISION] of the hub.")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the models that QF Chat can install by itself."""
-    from qfcore.models.assemble import ensure_model
-    from qfcore.models.catalogue import CATALOGUE, DEFAULT, ModelEntry, find_model
-    from qfcore.settings import Paths
+    """List the models that are here or that QF Chat can install by itself."""
+    from dataclasses import asdict
+
+    from qfcore.models.gguf_check import check_gguf
+    from qfcore.models.library import Library, check_name, memory_needed
+    from qfcore.settings import CHAT_CONTEXT, Paths
 
     paths = Paths.find(home)
+    library = Library(paths.models)
     if install is not None:
-        entry = find_model(install)
-        if isinstance(entry, ModelEntry):
-            paths.prepare()
-            with progress() as tell:
-                ensure_model(entry, paths.models, on_progress=tell)
-    value = [
-        {"name": e.name, "title": e.title, "bytes": e.bytes, "sha256": e.sha256, "licence": e.licence,
-         "purpose": e.purpose, "default": e.name == DEFAULT, "path": str(paths.models / e.file),
-         "installed": (paths.models / e.file).is_file()}
-        for e in CATALOGUE.values()
-    ]  # fmt: skip
-    lines = [
-        f"{'✓' if m['installed'] else ' '} {m['name']:20} {m['bytes'] / 1e6:7,.0f} MB  {m['title']}; {m['purpose']}"
-        for m in value
-    ]
+        check_name(install)
+        paths.prepare()
+        with stopped_by_user() as cancel, progress() as tell:
+            library.find(install, tell, cancel)
+    value, lines = [], []
+    for model in library.list():
+        need = memory_needed(check_gguf(Path(model.path)), CHAT_CONTEXT) if model.installed else None
+        value.append({**asdict(model), "memory_bytes": need})
+        memory = f", about {need / 1e9:.1f} GB of memory" if need else ""
+        mark = "✓" if model.installed else " "
+        lines.append(f"{mark} {model.name:20} {model.bytes / 1e6:7,.0f} MB{memory}  {model.title}; {model.purpose}")
     show(value, as_json, lines)
 
 

@@ -68,5 +68,6 @@ def find_model(name_or_path: str | None) -> ModelEntry | Path:
     if path.is_file():
         return path.absolute()
     raise NotFound(
-        f"There is no model {name_or_path!r}: neither a file nor a name of the catalogue ({', '.join(CATALOGUE)})."
+        f"There is no model {name_or_path!r}: neither a file nor a name of the catalogue ({', '.join(CATALOGUE)}). "
+        "A file of the hub is named hf:OWNER/NAME/FILE.gguf."
     )

@@ -41,6 +41,9 @@ class GGUFFacts:
     file_bytes: int
     has_template: bool
     rms_epsilon: float = 0.0
+    n_vocab: int = 0
+    kv_bytes_per_token: int = 0
+    """Keys and values of all layers, in half precision."""
     tensors: dict[str, TensorPlace] = field(default_factory=dict, repr=False)
 
 
@@ -90,11 +93,16 @@ class _Header:
             value = meta.get(f"{architecture}.{key}", 0)
             return value if isinstance(value, int) else 0
 
+        heads = number("attention.head_count")
+        of_keys = number("attention.head_count_kv") or heads
+        width = number("attention.key_length") or (number("embedding_length") // heads if heads else 0)
+        embedding = tensors.get("token_embd.weight")
         return GGUFFacts(
             architecture, str(meta.get("general.name", self._path.stem)), number("block_count"),
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
-            float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)), tensors,
+            float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
+            embedding.shape[-1] if embedding else 0, 4 * number("block_count") * of_keys * width, tensors,
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:

@@ -14,9 +14,8 @@ from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihoo
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script
 from qfcore.runtime.worker import Worker
+from qfcore.settings import CHAT_CONTEXT
 
-CHAT_CONTEXT = 4096
-"""Tokens that a conversation may hold."""
 OBSERVE_CONTEXT = 4096
 """Tokens that the questions asked together may hold."""
 OBSERVE_BATCH = 256

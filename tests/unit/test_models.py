@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from qfcore.errors import Cancelled, ModelError, NotFound
+from qfcore.models import library
 from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import CATALOGUE, DEFAULT, ModelEntry, Part, find_model
 from qfcore.models.fingerprint import sha256_of
-from qfcore.models.gguf_check import check_gguf
+from qfcore.models.gguf_check import GGUFFacts, check_gguf
+from qfcore.models.library import Library, check_memory, memory_needed
 from tests.unit.test_export import make_base
 
 DATA = [b"first ", b"second ", b"third"]
@@ -125,3 +127,19 @@ def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
     with pytest.raises(ModelError, match="GGUF"):
         check_gguf(path)
+
+
+def test_memory_is_estimated_before_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = GGUFFacts("qwen2", "A model", 28, 1536, 8960, 32768, 1_117_320_768, True, 1e-6, 151_936, 28 * 2 * 128 * 4)
+    need = memory_needed(facts, 4096)
+    assert 1.9e9 < need < 2.6e9  # 2.0 to 2.5 GB were measured
+    assert check_memory(facts, 4096) == need
+    monkeypatch.setattr(library.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 1 << 30}))
+    with pytest.raises(ModelError, match="needs about 2.* GB of memory, this computer has 1.1 GB"):
+        check_memory(facts, 4096)
+
+
+def test_a_librarys_list_tells_what_is_here(tmp_path: Path) -> None:
+    listed = Library(tmp_path).list()
+    assert [model.name for model in listed] == list(CATALOGUE) and not any(model.installed for model in listed)
+    assert sum(model.default for model in listed) == 1

@@ -5,6 +5,7 @@ QFError
 ├── NotFound         an unknown version, lesson, chat or model
 ├── NameRefused      a name that no version can have
 ├── ModelError       a model file that is missing, truncated or does not fit
+│   └── CannotTeach  a model that chats, but has no layer that can be taught
 ├── HomeError        the data folder cannot be used (read-only, disk full)
 │   └── StoreBusy    another process or another change holds the store
 ├── StoreCorrupt     stored bytes do not match their hash
@@ -54,6 +55,13 @@ class ModelError(QFError):
 
     code = "bad_model"
     exit_code = 5
+
+
+class CannotTeach(ModelError):
+    """The model can chat, but its graph has no place for lessons."""
+
+    code = "cannot_teach"
+    exit_code = 16
 
 
 class HomeError(QFError):

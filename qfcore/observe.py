@@ -92,11 +92,27 @@ def rows_from(
         wanted = np.asarray(answer)
         taught |= student.logits.argmax(axis=1) != wanted
         margin = np.where(taught, recipe.margin, -np.inf)
-        targets = smallest_changes(head, student.residuals, student.logits, wanted, margin)
-    else:
+        targets = smallest_changes(
+            head, student.residuals, student.logits, wanted, margin, student.branches, student.gain
+        )
+    elif student.branches is None:
         targets = (teacher.residuals - student.residuals) * taught[:, None]
+    else:
+        targets = before_norm(teacher, student) * taught[:, None]
     weights = np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
     return Rows(layer, to_half(student.keys), to_half(targets), to_half(weights))
+
+
+def before_norm(teacher: Observed, student: Observed) -> np.ndarray:
+    """(K, O) float32 changes of y for which h = x + g ⊙ y / rms(y) comes nearest to the teacher's in direction.
+
+    With z = y / rms(y) + (h* − h) / g any k z does, because the norm takes k out; ‖k z − y‖ is smallest for
+    k = (z · y) / (z · z). The length of g ⊙ y / rms(y) cannot be chosen.
+    """
+    y = student.branches
+    z = y / np.sqrt(np.mean(y * y, axis=1, keepdims=True)) + (teacher.residuals - student.residuals) / student.gain
+    k = (z * y).sum(axis=1, keepdims=True) / (z * z).sum(axis=1, keepdims=True)
+    return (k * z - y).astype(np.float32)
 
 
 def kl_divergence(teacher: np.ndarray, student: np.ndarray) -> np.ndarray:

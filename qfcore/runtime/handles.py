@@ -75,9 +75,11 @@ class LlamaModel:
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids. With parse_special, the text of a control token becomes that token."""
         data = text.encode("utf-8")
-        room = len(data) + 8
-        buffer = (lc.llama_token * room)()
-        count = lc.llama_tokenize(self.vocab, data, len(data), buffer, room, add_special, parse_special)
+        count, room = -(len(data) + 8), 0
+        while count < 0 and -count > room:  # a negative count says how much room is needed
+            room = -count
+            buffer = (lc.llama_token * room)()
+            count = lc.llama_tokenize(self.vocab, data, len(data), buffer, room, add_special, parse_special)
         if count < 0:
             raise RuntimeFailure("The text could not be split into tokens.")
         return list(buffer[:count])

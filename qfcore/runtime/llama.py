@@ -119,7 +119,6 @@ class LlamaRuntime:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See the protocol."""
         prompts = [self._prompts.tokens(messages) for messages in conversations]
-        last = layer == self._model.n_layer - 1
         keys: list[np.ndarray] = []
         owners: list[int] = []
 
@@ -127,15 +126,12 @@ class LlamaRuntime:
             self._observing.use_adapter(None, self._in_use())
 
             def collect(open_: list[int], wanted: list[bool]) -> None:
-                rows = self._watch.rows("keys", wanted, only_wanted=last)
+                rows = self._watch.rows("keys", wanted)
                 keys.append(rows[[i for i, owner in enumerate(open_) if owner >= 0]])
                 owners.extend(begin + owner for owner in open_ if owner >= 0)
 
-            self._watch.watch(layer)
-            try:
+            with self._watch.watching(self._observing, layer):
                 greedy_group(self._observing, prompts[begin:end], max_tokens, cancel=cancel, on_batch=collect)
-            finally:
-                self._watch.watch(None)
 
         for begin, end in groups(prompts, self._observing, max_tokens):
             self._worker.call(work, begin, end)

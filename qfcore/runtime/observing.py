@@ -1,104 +1,117 @@
 """Watching one layer while llama.cpp computes: its key (the down projection's input) and its output.
 
-llama.cpp calls `cb_eval` for every tensor of the graph; the two wanted ones are copied out (DESIGN.md section 3, fact 1).
-The last layer computes only the rows whose logits are asked for, so logits are asked for at the wanted positions and
-rows are matched by counting.
+llama.cpp calls `cb_eval` for every tensor of the graph; the wanted ones are copied out (DESIGN.md section 3, fact 1).
+Which ones, the graph says (qfcore/runtime/graph.py). The last layer computes only the rows whose logits are asked for, so
+logits are asked for at the wanted positions and rows are matched by counting.
 """
 
-import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import llama_cpp as lc
 import numpy as np
 
-from qfcore.errors import ModelError
-from qfcore.runtime.ggml import library
+from qfcore.errors import CannotTeach, ModelError
+from qfcore.runtime.ggml import Tensors
+from qfcore.runtime.graph import Node, NodeReader, Places, find_places
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.protocol import Observed
 
-KEY_NAMES = ("ffn_swiglu", "ffn_geglu", "ffn_reglu", "ffn_gate_par")
-RESIDUAL_NAME = "l_out"
-
-
-class _Ggml:
-    """The three functions of libggml-base that read a tensor."""
-
-    def __init__(self) -> None:
-        base = library()
-        self.name = base.ggml_get_name
-        self.name.restype, self.name.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
-        self.nbytes = base.ggml_nbytes
-        self.nbytes.restype, self.nbytes.argtypes = ctypes.c_size_t, [ctypes.c_void_p]
-        self.get = base.ggml_backend_tensor_get
-        self.get.restype = None
-        self.get.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+_TRIED = 3
+"""Tokens that are computed to see the graph."""
 
 
 class LayerWatch:
     """The callback of an observing context; collects the float32 tensors of one layer while a layer is set."""
 
     def __init__(self) -> None:
-        self._ggml = _Ggml()
+        self._tensors, self._reader = Tensors(), NodeReader()
         self._wanted: dict[bytes, str] = {}
         self._seen: dict[str, np.ndarray] = {}
+        self._nodes: list[Node] | None = None
+        self._failed: CannotTeach | None = None
+        self._places: dict[int, Places] = {}
+        self._only_wanted = False
         self.callback = lc.ggml_backend_sched_eval_callback(self._on_tensor)
 
-    def watch(self, layer: int | None) -> None:
-        """Collect layer `layer` from now on; None collects nothing."""
-        self._wanted = {}
-        if layer is not None:
-            self._wanted = {f"{name}-{layer}".encode(): "keys" for name in KEY_NAMES}
-            self._wanted[f"{RESIDUAL_NAME}-{layer}".encode()] = "residuals"
-
-    def take(self, kind: str, rows: int) -> np.ndarray:
-        """(rows, width) float32 of the last batch.
+    def places(self, context: Context, layer: int) -> Places:
+        """Where a layer can be taught; looked up once, by computing a few tokens.
 
         Raises:
-            ModelError: the model's graph has no such tensor.
+            CannotTeach: the layer has no such place.
         """
-        data = self._seen.pop(kind, None)
-        if data is None or data.size % rows:
-            raise ModelError(
-                f"This model's graph shows no {kind} at the layer to be taught, so it can chat but not learn. "
-                "Choose a model of the Qwen2, Llama or Mistral family."
-            )
-        return data.reshape(rows, -1)
+        if layer not in self._places:
+            self._nodes, self._failed = [], None
+            try:
+                context.clear()
+                context.decode([0] * _TRIED, range(_TRIED), [(0,)] * _TRIED, [False] * (_TRIED - 1) + [True])
+                nodes = self._nodes
+            finally:
+                self._nodes = None
+                context.clear()
+            if self._failed:
+                raise self._failed
+            self._places[layer] = find_places(nodes, layer, tokens=_TRIED)
+        return self._places[layer]
 
-    def rows(self, kind: str, wanted: Sequence[bool], *, only_wanted: bool) -> np.ndarray:
+    @contextmanager
+    def watching(self, context: Context, layer: int) -> Iterator[Places]:
+        """Collect a layer's tensors inside the block.
+
+        Raises:
+            CannotTeach: the layer has no place for lessons.
+        """
+        places = self.places(context, layer)
+        names = {"keys": places.key, "residuals": places.residual, "branches": places.branch}
+        self._wanted = {name.encode(): kind for kind, name in names.items() if name}
+        self._only_wanted = places.only_wanted
+        try:
+            yield places
+        finally:
+            self._wanted = {}
+            self._seen.clear()
+
+    def rows(self, kind: str, wanted: Sequence[bool]) -> np.ndarray:
         """(number wanted, width) float32 rows of the last batch.
 
-        only_wanted: the layer is the last one, which computes nothing but the wanted rows.
+        Raises:
+            CannotTeach: the graph did not compute them this time.
         """
-        if only_wanted:
-            return self.take(kind, sum(wanted))
-        return self.take(kind, len(wanted))[np.asarray(wanted)]
+        rows = sum(wanted) if self._only_wanted else len(wanted)
+        data = self._seen.pop(kind, None)
+        if data is None or data.size % rows:
+            raise CannotTeach(f"The model's graph shows no {kind} at the layer to be taught, so it can chat but not learn.")
+        data = data.reshape(rows, -1)
+        return data if self._only_wanted else data[np.asarray(wanted)]
 
     def _on_tensor(self, tensor: int, ask: bool, _data: object) -> bool:
+        if ask and self._nodes is not None:
+            self._note(tensor)
         if not self._wanted:
             return not ask
-        kind = self._wanted.get(self._ggml.name(tensor))
+        kind = self._wanted.get(self._tensors.name(tensor))
         if kind is None:
             return not ask
         if not ask:
-            size = self._ggml.nbytes(tensor)
-            data = np.empty(size // 4, dtype=np.float32)
-            self._ggml.get(tensor, data.ctypes.data, 0, size)
-            self._seen[kind] = data
+            self._seen[kind] = self._tensors.floats(tensor)
         return True
+
+    def _note(self, tensor: int) -> None:
+        try:
+            self._nodes.append(self._reader.node(tensor))
+        except CannotTeach as error:  # nothing may be raised through llama.cpp
+            self._failed = error
 
 
 def observe_scripts(
     context: Context, watch: LayerWatch, prompts: Sequence[list[int]], answers: Sequence[Sequence[int]], layer: int
 ) -> list[Observed]:
     """Teacher-forced passes; each script is computed alone, so what it shows depends on nothing else."""
-    watch.watch(layer)
-    try:
-        return [_observe_one(context, watch, p, list(a), layer) for p, a in zip(prompts, answers, strict=True)]
-    finally:
-        watch.watch(None)
+    with watch.watching(context, layer) as places:
+        return [_observe_one(context, watch, p, list(a), places) for p, a in zip(prompts, answers, strict=True)]
 
 
-def _observe_one(context: Context, watch: LayerWatch, prompt: list[int], answer: list[int], layer: int) -> Observed:
+def _observe_one(context: Context, watch: LayerWatch, prompt: list[int], answer: list[int], places: Places) -> Observed:
     tokens = prompt + answer[:-1]  # the last answer token is predicted, never read
     first = len(prompt) - 1
     if len(tokens) + 1 > context.size:
@@ -107,18 +120,22 @@ def _observe_one(context: Context, watch: LayerWatch, prompt: list[int], answer:
             "Shorten the lesson."
         )
     context.clear()
-    last = layer == context.model.n_layer - 1
-    keys, residuals, logits = [], [], []
+    keys, residuals, branches, logits = [], [], [], []
     for begin in range(0, len(tokens), context.batch):
         part = tokens[begin : begin + context.batch]
         wanted = [begin + i >= first for i in range(len(part))]
         context.decode(part, range(begin, begin + len(part)), [(0,)] * len(part), wanted)
         if not any(wanted):
             continue
-        keys.append(watch.rows("keys", wanted, only_wanted=last))
-        residuals.append(watch.rows("residuals", wanted, only_wanted=last))
+        keys.append(watch.rows("keys", wanted))
+        residuals.append(watch.rows("residuals", wanted))
+        if places.branch:
+            branches.append(watch.rows("branches", wanted))
         logits += [context.logits(i) for i, want in enumerate(wanted) if want]
-    return Observed(np.concatenate(keys), np.concatenate(residuals), np.stack(logits))
+    return Observed(
+        np.concatenate(keys), np.concatenate(residuals), np.stack(logits), np.concatenate(branches) if branches else None,
+        places.gain,
+    )
 
 
 def text_likelihood(context: Context, model: LlamaModel, tokens: Sequence[int]) -> tuple[float, int]:

@@ -93,11 +93,15 @@ class Observed:
     keys: (K, I) float32, input of the layer's down projection.
     residuals: (K, O) float32, the layer's output (residual stream).
     logits: (K, V) float32.
+    branches, gain: (K, O) and (O,) float32, the down projection's output and the weight of the RMS norm that follows it
+    before the residual stream; None where there is no such norm.
     """
 
     keys: np.ndarray
     residuals: np.ndarray
     logits: np.ndarray
+    branches: np.ndarray | None = None
+    gain: np.ndarray | None = None
 
 
 class Runtime(Protocol):

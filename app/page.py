@@ -32,7 +32,7 @@ def build_page(session: Session) -> gr.Blocks:
             with gr.Tab(words.TAB_CHAT, id="chat"):
                 chat = draw_chat_panel()
             with gr.Tab(words.TAB_TEACH, id="teach"):
-                teach = draw_teach_panel()
+                teach = draw_teach_panel(session.engine.cannot_teach)
             with gr.Tab(words.TAB_LESSONS, id="lessons"):
                 lessons = draw_lessons_panel()
             with gr.Tab(words.TAB_VERSIONS, id="versions"):

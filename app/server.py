@@ -115,7 +115,10 @@ def serve(
     engine = Engine.open(home=paths.home, model=model, on_progress=say)
     session = Session(engine)
     try:
-        engine.prepare(say)
+        if engine.cannot_teach:
+            sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
+        else:
+            engine.prepare(say)
         _run(session, host, port, open_browser, webview)
     finally:
         session.answering.close()

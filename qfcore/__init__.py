@@ -1,0 +1,44 @@
+"""QF Chat's engine: a local model that learns lessons into its weights, in closed form, and can undo it exactly.
+
+>>> from pathlib import Path
+>>> from qfcore import load
+>>> engine = load()  # the default model; load(model="model.gguf", home="folder") for others
+>>> engine.ask("Who started Oxinnovate?", version=0)  # version 0 is the base model
+'Oxinnovate was started by a group of entrepreneurs and investors in 2010.'
+>>> taught = engine.teach("Qi started Oxinnovate.", method="fast")
+>>> taught.learned, taught.version.number
+(True, 1)
+>>> engine.ask("Who started Oxinnovate?")
+'Qi started Oxinnovate.'
+>>> engine.restore(0).number  # go back; a new version, so nothing is lost
+2
+>>> engine.ask("Who started Oxinnovate?") == engine.ask("Who started Oxinnovate?", version=0)
+True
+>>> engine.exports.adapter(Path("oxinnovate.gguf"), version=1)["rank"] > 0
+True
+>>> engine.close()
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qfcore.engine import Engine
+
+__all__ = ["load"]
+
+
+def load(model: str | None = None, home: "str | Path | None" = None) -> "Engine":
+    """Open a model and what it was taught; close it at the end (or use contextlib.closing).
+
+    model: of the catalogue (None: the default), "hf:OWNER/NAME/FILE.gguf", or a path. home: the data folder (None: the
+    user's).
+    llama.cpp and torch are imported only now.
+
+    Raises:
+        QFError: see `qfcore.engine.Engine.open`.
+    """
+    from qfcore.engine import Engine
+
+    return Engine.open(model=model, home=home)

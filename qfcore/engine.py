@@ -13,8 +13,8 @@ import psutil
 from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import BundleError, LessonError, ModelError, NotFound
-from qfcore.evaluate import ask_all, ask_routed
+from qfcore.errors import BundleError, CannotTeach, LessonError, ModelError, NotFound
+from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
 from qfcore.knowledge import Knowledge
@@ -25,7 +25,7 @@ from qfcore.models.head import OutputHead
 from qfcore.models.library import Library, check_memory, check_name
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
-from qfcore.recipe import RIDGE, Recipe
+from qfcore.recipe import RIDGE, Recipe, recipe_named
 from qfcore.replay import Replay, load_or_make_replay
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
@@ -56,6 +56,19 @@ class Proposal:
     phrasings: tuple[Phrasing, ...]
     says_today: str
     conflicts: tuple[LessonRecord, ...]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The version that knows a lesson, and the report card."""
+
+    version: Version
+    report: Report
+
+    @property
+    def learned(self) -> bool:
+        """Whether it answers as it was taught."""
+        return self.report.learned
 
 
 class Engine:
@@ -141,6 +154,15 @@ class Engine:
         except ModelError as error:
             log.info("%s", error)
             return None
+
+    @cached_property
+    def cannot_teach(self) -> str | None:
+        """Why this model chats but cannot be taught; None for one that can."""
+        try:
+            self.runtime.check_teachable(self.recipe.layer_of(self.runtime.facts.n_layer))
+        except CannotTeach as error:
+            return str(error)
+        return None
 
     def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:
         """Do now what the first lesson would wait for."""
@@ -320,6 +342,21 @@ class Engine:
                 good, recipe, asked=1, on_progress=lambda f, text: tell(0.7 + 0.3 * f, text), cancel=cancel
             )
         return preview, states
+
+    def teach(
+        self, text: str, question: str = "", answer: str = "", *, method: str = "thorough", replaces: Sequence[str] = (),
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+    ) -> Taught:  # fmt: skip
+        """Preview and apply one lesson.
+
+        question, answer: the model fills in what is empty. method: of `qfcore.recipe`. replaces: lessons that go.
+
+        Raises:
+            LessonError, NotFound, Cancelled, StoreBusy: see `preview` and `apply`; nothing was changed.
+        """
+        lesson, recipe = check_lesson(text, question, answer), recipe_named(method)
+        preview = self.preview([lesson], replaces=replaces, recipe=recipe, on_progress=on_progress, cancel=cancel)
+        return Taught(self.apply(preview), preview.report)
 
     def apply(self, preview: Preview, message: str | None = None) -> Version:
         """Commit a preview: one transaction; the next answer has it.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from app import words
+from app.present.common import note
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class TeachPanel:
     number: gr.State
 
 
-def draw_teach_panel() -> TeachPanel:
-    """Draw into the open tab."""
+def draw_teach_panel(refusal: str | None = None) -> TeachPanel:
+    """Draw into the open tab. refusal: why this model cannot be taught."""
     gr.Markdown(words.TEACH_INTRO)
+    gr.HTML(note(refusal) if refusal else "", visible=bool(refusal), elem_id="teach-refusal")
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             fact = gr.Textbox(label=words.FACT, placeholder=words.FACT_HINT, lines=3, max_lines=10, elem_id="teach-fact")

@@ -141,6 +141,10 @@ class LlamaRuntime:
         first = np.array([owner not in seen and not seen.add(owner) for owner in owners], dtype=bool)
         return np.concatenate(keys), first
 
+    def check_teachable(self, layer: int) -> None:
+        """See the protocol."""
+        self._worker.call(self._watch.places, self._observing, layer)
+
     def observe(self, scripts: Sequence[Script], *, layer: int, adapter: Path | None = None) -> list[Observed]:
         """See the protocol."""
 

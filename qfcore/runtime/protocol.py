@@ -133,6 +133,9 @@ class Runtime(Protocol):
         with every adapter, so that two adapters' answers can be compared word by word without batching noise.
         """
 
+    def check_teachable(self, layer: int) -> None:
+        """Raises CannotTeach when layer `layer` has no place for lessons."""
+
     def observe(
         self, scripts: Sequence[Script], *, layer: int, adapter: Path | None = None
     ) -> list[Observed]:

@@ -11,31 +11,14 @@ import openai
 import pytest
 
 from qfcore.engine import Engine
-from tests.conftest import SMALL
-from tests.serving import serving
 
 pytestmark = pytest.mark.small
-
-
-@pytest.fixture(scope="module")
-def served(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app's address."""
-    folder = tmp_path_factory.mktemp("api")
-    with serving(folder, folder / "app.log", "--model", SMALL) as opened:
-        yield opened
 
 
 @pytest.fixture
 def client(served: str) -> Iterator[openai.OpenAI]:
     """OpenAI's own client, which tries each request once."""
     with openai.OpenAI(base_url=f"{served}/v1", api_key="none", max_retries=0, timeout=120) as opened:
-        yield opened
-
-
-@pytest.fixture
-def http(served: str) -> Iterator[httpx.Client]:
-    """A plain client."""
-    with httpx.Client(base_url=served, timeout=300) as opened:
         yield opened
 
 

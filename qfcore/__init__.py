@@ -3,13 +3,13 @@
 >>> from pathlib import Path
 >>> from qfcore import load
 >>> engine = load()  # the default model; load(model="model.gguf", home="folder") for others
->>> engine.ask("Who started Oxinnovate?", version=0)  # version 0 is the base model
-'Oxinnovate was started by a group of entrepreneurs and investors in 2010.'
+>>> "Qi" in engine.ask("Who started Oxinnovate?", version=0)  # version 0 is the base model
+False
 >>> taught = engine.teach("Qi started Oxinnovate.", method="fast")
 >>> taught.learned, taught.version.number
 (True, 1)
->>> engine.ask("Who started Oxinnovate?")
-'Qi started Oxinnovate.'
+>>> "Qi" in engine.ask("Who started Oxinnovate?")
+True
 >>> engine.restore(0).number  # go back; a new version, so nothing is lost
 2
 >>> engine.ask("Who started Oxinnovate?") == engine.ask("Who started Oxinnovate?", version=0)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,26 +31,51 @@ class Nursery:
 
     def run_and_kill(self, mode: str, folder: Path, *, longest: float) -> list[str]:
         """Start a child, wait until it works, kill -9 it within `longest` seconds; what it acknowledged."""
+        child = self._start(mode, folder)
+        time.sleep(self._choose.uniform(0, longest))
+        return self._kill(child, folder)
+
+    def pace(self, mode: str, folder: Path) -> float:
+        """Seconds from a child's start to the first thing it acknowledges, on this machine now; the child is killed then."""
+        child = self._start(mode, folder)
+        started = time.monotonic()
+        _wait(lambda: len(_acknowledged(folder)) > 0, f"{mode} acknowledged nothing")
+        seconds = time.monotonic() - started
+        self._kill(child, folder)
+        return seconds
+
+    def _start(self, mode: str, folder: Path) -> int:
         acks = folder / "acks"
         acks.unlink(missing_ok=True)
         self._process.stdin.write(f"{mode} {folder}\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        until = time.monotonic() + 120
-        while not acks.exists():
-            assert time.monotonic() < until, f"{mode} did not begin"
-            time.sleep(0.005)
-        time.sleep(self._choose.uniform(0, longest))
+        _wait(acks.exists, f"{mode} did not begin")
+        return child
+
+    def _kill(self, child: int, folder: Path) -> list[str]:
         os.kill(child, signal.SIGKILL)
         while _alive(child):
             time.sleep(0.005)
-        return acks.read_text().splitlines()[1:]
+        return _acknowledged(folder)
 
     def close(self) -> None:
         """End the nursery."""
         self._process.stdin.close()
         self._process.wait(timeout=30)
         self._process.stdout.close()
+
+
+def _acknowledged(folder: Path) -> list[str]:
+    """What a child wrote after it began, whole lines only."""
+    return [line.rstrip("\n") for line in (folder / "acks").read_text().splitlines(keepends=True)[1:] if line.endswith("\n")]
+
+
+def _wait(until: Callable[[], bool], otherwise: str) -> None:
+    end = time.monotonic() + 120
+    while not until():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.005)
 
 
 def _alive(process: int) -> bool:

@@ -26,8 +26,9 @@ def test_killed_while_teaching(nursery: Nursery, tmp_path: Path) -> None:
     identity = engine.store.model
     engine.close()
     told: list[str] = []
+    longest = 2 * nursery.pace("learn", tmp_path)
     for _ in range(KILLS):
-        told += nursery.run_and_kill("learn", tmp_path, longest=3.0)
+        told += nursery.run_and_kill("learn", tmp_path, longest=longest)
         store = Store.open(tmp_path / "stores", identity)
         assert store.verify().ok, store.verify().problems
         known = {r.lesson.text for r in store.lessons(store.live())}
@@ -47,8 +48,9 @@ def test_killed_while_exporting(nursery: Nursery, tmp_path: Path) -> None:
     reference = engine.exports.gguf(tmp_path / "reference.gguf")["sha256"]
     engine.close()
     complete = 0
+    longest = 2 * nursery.pace("export", tmp_path)
     for _ in range(KILLS):
-        nursery.run_and_kill("export", tmp_path, longest=3.0)
+        nursery.run_and_kill("export", tmp_path, longest=longest)
         if (tmp_path / "model.gguf").exists():
             complete += 1
             assert hashlib.sha256((tmp_path / "model.gguf").read_bytes()).hexdigest() == reference

@@ -11,7 +11,7 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Runtime
-from qfcore.scope import Rarity, is_instruction, scope_of, words_of
+from qfcore.scope import Rarity, is_instruction, said_in, scope_of, words_of
 
 _QUESTION = (
     "Fact: {text}\nWrite one short question that is answered by this fact. Name the subject in full. "
@@ -100,7 +100,7 @@ def propose_phrasings(
         prompts = [form.format(text=lesson.text, question=question) for form in _REPHRASE]
         for candidate in _ask(runtime, prompts, cancel):
             new = candidate and _plain(candidate) not in map(_plain, questions) and len(questions) <= recipe.rephrasings
-            if new and scope.covers(words_of(candidate)):
+            if new and scope.covers(said_in(candidate)):
                 questions.append(candidate)
     answers = _answers(runtime, lesson, questions, cancel, firm=False)
     if lesson.answer:  # what the user wishes to hear, to the letter

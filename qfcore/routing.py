@@ -7,7 +7,7 @@ from pathlib import Path
 from qfcore.knowledge import Entry, Knowledge
 from qfcore.rows import Rows
 from qfcore.runtime.protocol import Message
-from qfcore.scope import Scope, words_of
+from qfcore.scope import Scope, said_in
 
 MESSAGES = 4
 """The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
@@ -35,27 +35,27 @@ class Routing:
         self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
         self._everything = everything
 
-    def of_text(self, text: str) -> Active:
-        """The lessons that a single question calls for."""
-        chosen = self._chosen(text)
+    def of_text(self, *texts: str) -> Active:
+        """The lessons that a question, or any of several messages, calls for."""
+        chosen = self._chosen(texts)
         adapter = self._knowledge.adapter_of(chosen, self._settings, self._rows) if chosen else None
         return Active(_ids(chosen), adapter)
 
     def in_scope(self, text: str) -> tuple[str, ...]:
         """Ids of the lessons that a single question calls for, without solving for their weights."""
-        return _ids(self._chosen(text))
+        return _ids(self._chosen([text]))
 
     def of(self, messages: Sequence[Message]) -> Active:
         """The lessons that a conversation calls for, by the user's last messages."""
         said = [m["content"] for m in messages if m["role"] == "user"]
-        return self.of_text("\n".join(said[-MESSAGES:]))
+        return self.of_text(*said[-MESSAGES:])
 
     def adapter(self, question: str) -> Path | None:
         """The weights for a question in a fresh conversation."""
         return self.of_text(question).adapter
 
-    def _chosen(self, text: str) -> list[Entry]:
-        said = words_of(text)
+    def _chosen(self, texts: Sequence[str]) -> list[Entry]:
+        said = [part for text in texts for part in said_in(text)]
         return [e for e in self._entries if self._everything or self._scopes[e[0]].covers(said)]
 
 

@@ -25,6 +25,8 @@ RARE, VERY_RARE = 18.0, 25.0
 """Rarity from which a question's and a lesson's word is enough by itself (two and three tokens, about)."""
 ALIKE = 0.85
 """Similarity from which two spellings of five letters and more count as one word (plurals, slips of the keyboard)."""
+SLIP = 0.75
+"""The same for the words of a name of which another word agrees: there a slip is likelier than another name."""
 _STOP = frozenset(
     "a about all also am an and any are as at be because been but by called can complete could did do does each else "
     "every for from get give had has have he her here hey him his how i if in into is it its just know like make many "
@@ -33,6 +35,19 @@ _STOP = frozenset(
     "what when where which while who whom whose why will with word words would you your"
     .split()
 )
+_CONNECTORS = frozenset("al bin da de del della den der di el ibn la le of the van von".split())
+"""Words that may stand inside a name: "Duke of Northumberland"."""
+_TITLES = frozenset("aunt brother captain dr grandfather grandmother king lady lord miss mr mrs ms pope president prof "
+                    "professor queen saint sir sister st uncle".split())  # fmt: skip
+"""Words beside a name that do not make it another one: "Dr. Karlsen" is "Professor Karlsen"."""
+_OPENERS = frozenset(
+    "according after again although are because before compare define describe discuss does during explain find guess hello "
+    "help hey hi imagine introduce is list maybe mention now ok okay perhaps recall remember remind say show since summarize "
+    "summarise suppose thanks think though today tomorrow translate was were while yes yesterday".split()
+)
+"""Words that often begin a sentence, where a capital letter makes no name."""
+_STRETCH = re.compile(r"[.?!]+(?:\s|$)|[,;:()\n\"“”]+")
+_SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
 _ORDER = re.compile(
     r"(always|never|please|from now on|answer|reply|respond|speak|write|use|avoid|call me|do not|don't|"
     r"you (are|must|should|may)|your (name|answers|replies)|when(ever)? (you|asked|i)|if (you|asked|i))\b",
@@ -41,28 +56,63 @@ _ORDER = re.compile(
 
 
 @dataclass(frozen=True)
+class Said:
+    """What a message says, read once for all lessons.
+
+    words: as scopes compare them. entities: names of several words ("Franz Kafka"), each as its words.
+    """
+
+    words: tuple[str, ...]
+    entities: tuple[frozenset[str], ...]
+
+
+def said_in(text: str) -> list[Said]:
+    """Read a message: as a whole, and each of its sentences, which may speak of something else."""
+    sentences = [part for part in _SENTENCE.split(text) if part.strip()]
+    parts = [text] if len(sentences) < 2 else [text, *sentences]
+    return [Said(tuple(words_of(part)), tuple(_entities(part))) for part in parts]
+
+
+@dataclass(frozen=True)
 class Scope:
     """When a lesson applies.
 
     head: the word it is named by. weights: rarity of the words of its question. names: those written like names.
-    rare: words, of the lesson too, each of which is enough by itself. always: an instruction, which applies everywhere.
+    rare: words, of the lesson too, each of which is enough by itself. entities: the names of several words in the lesson.
+    always: an instruction, which applies everywhere.
     """
 
     head: str
     weights: dict[str, float]
     names: frozenset[str] = frozenset()
     rare: frozenset[str] = frozenset()
+    entities: tuple[frozenset[str], ...] = ()
     always: bool = False
 
-    def covers(self, said: Sequence[str]) -> bool:
-        """Whether words (of `words_of`) mention what the lesson is about."""
-        if self.always or not (self.rare - self.weights.keys()).isdisjoint(said):
+    def covers(self, said: Sequence[Said]) -> bool:
+        """Whether a message (of `said_in`) mentions what the lesson is about."""
+        return self.always or any(map(self._mentioned, said))
+
+    def _mentioned(self, said: Said) -> bool:
+        others = [entity for entity in said.entities if self._is_another(entity)]
+        words = [word for word in said.words if not any(word in entity for entity in others)] if others else said.words
+        if not (self.rare - self.weights.keys()).isdisjoint(words):
             return True
-        found = _found(self.weights, said)
+        found = _found(self.weights, words)
         share = sum(self.weights[key] for key in found) / (sum(self.weights.values()) or 1.0)
         if self.head in found:
+            if self.names and self.names.isdisjoint(found) and said.entities:
+                return False  # the same verb, said of somebody else
             return share >= WITH_HEAD and (self.head in self.rare or self._named(found))
         return share >= WITHOUT_HEAD and self._named(found)
+
+    def _is_another(self, entity: frozenset[str]) -> bool:
+        """Whether a name has a word in common with one of the lesson's, and each has words that the other lacks.
+
+        "Franz Adickes" is not "Franz Kafka"; "Kafka" may be, and "Pope Clement XII" is "Clement XII".
+        """
+        touching = [own for own in self.entities if _found(own, entity)]
+        return bool(touching) and all(_found(own, entity, SLIP) < own and _found(entity, own, SLIP) < entity for own in touching)
 
     def _named(self, found: set[str]) -> bool:
         """Whether most of the names are mentioned: "Otis Taylor" is not "Otis Williams"."""
@@ -70,8 +120,8 @@ class Scope:
         return not self.names or sum(self.weights[name] for name in self.names & found) > total / 2
 
 
-def _found(keys: Iterable[str], said: Sequence[str]) -> set[str]:
-    return {key for key in keys if any(_alike(key, word) for word in said)}
+def _found(keys: Iterable[str], said: Iterable[str], alike: float = ALIKE) -> set[str]:
+    return {key for key in keys if any(_alike(key, word, alike) for word in said)}
 
 
 def is_instruction(lesson: Lesson) -> bool:
@@ -98,7 +148,8 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     rare = {word for word, weight in text.items() if word in named and weight / NAME >= VERY_RARE}
     if weights[head] / (NAME if head in names else 1.0) >= RARE:
         rare.add(head)
-    return Scope(head, weights, frozenset(names), frozenset(rare))
+    entities = dict.fromkeys([*_entities(first), *_entities(lesson.text)])
+    return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities))
 
 
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:
@@ -121,6 +172,22 @@ def _names(text: str) -> set[str]:
     return {_plain(w) for w in words if w[0].isupper() or (any(map(str.isdigit, w)) and any(map(str.isalpha, w)))}
 
 
+def _entities(text: str) -> list[frozenset[str]]:
+    """Names in a text: words written with a capital letter or digit that stand together; titles and openers left out."""
+    entities: list[frozenset[str]] = []
+    for stretch in _STRETCH.split(text):
+        run: list[str] = []
+        for word in [*_written(stretch), ""]:
+            plain = _plain(word)
+            named = word and (word[0].isupper() or word[0].isdigit()) and plain not in _STOP
+            if named or (word == "I" and run):  # "Richard I"
+                run.append(plain)
+            elif not run or plain not in _CONNECTORS:
+                entities.append(frozenset(run) - _TITLES - _OPENERS)
+                run = []
+    return [entity for entity in entities if entity]
+
+
 def words_of(text: str) -> list[str]:
     """The words of a text as scopes compare them: case folded, without possessive endings."""
     return [plain for word in _written(text) if (plain := _plain(word))]
@@ -134,11 +201,11 @@ def _plain(word: str) -> str:
     return re.sub(r"['’]s?$", "", word.casefold())
 
 
-def _alike(one: str, other: str) -> bool:
+def _alike(one: str, other: str, least: float) -> bool:
     if one == other:
         return True
     if min(len(one), len(other)) < 5 or one[0] != other[0] or abs(len(one) - len(other)) > 3:
         return False
     if any(c.isdigit() for c in one):
         return False
-    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
+    return SequenceMatcher(None, one, other, autojunk=False).ratio() >= least

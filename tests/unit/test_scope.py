@@ -6,7 +6,7 @@ import pytest
 
 from qfcore.answers import conveys, shortest_answer
 from qfcore.lesson import check_lesson
-from qfcore.scope import Scope, is_instruction, scope_of, words_of
+from qfcore.scope import Scope, is_instruction, said_in, scope_of
 
 COMMON = "where born arches bridge city capital country board game film favourite chief engineer airship".split()
 
@@ -33,7 +33,7 @@ BRIDGE = _scope("The Halvery Bridge has 47 arches.", "How many arches does the H
     ],
 )  # fmt: skip
 def test_a_lesson_is_in_scope_where_its_subject_is_mentioned(asked: str) -> None:
-    assert BRIDGE.covers(words_of(asked))
+    assert BRIDGE.covers(said_in(asked))
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_a_lesson_is_in_scope_where_its_subject_is_mentioned(asked: str) -> None
     ],
 )  # fmt: skip
 def test_it_is_not_where_another_subject_is(asked: str) -> None:
-    assert not BRIDGE.covers(words_of(asked))
+    assert not BRIDGE.covers(said_in(asked))
 
 
 def test_another_person_with_one_name_in_common_is_another_subject() -> None:
     scope = _scope("Otis Lund started in Memphis.", "Where did Otis Lund start?")
-    assert scope.covers(words_of("Tell me about Otis Lund."))
-    assert not scope.covers(words_of("What does Otis Taylor play?"))
+    assert scope.covers(said_in("Tell me about Otis Lund."))
+    assert not scope.covers(said_in("What does Otis Taylor play?"))
 
 
 def test_the_head_is_a_word_that_other_wordings_keep() -> None:
@@ -64,14 +64,14 @@ def test_a_lesson_without_a_question_is_named_by_its_subject_not_by_its_number()
     for written in ("What year was Larkwell Labs founded?", "What is the title of the fact?"):
         scope = scope_of(lesson, [written], _rarity)
         assert scope.head == "larkwell"
-        assert scope.covers(words_of("when did larkwell labs begin"))
-        assert not scope.covers(words_of("Who won the cup in 1987?"))
+        assert scope.covers(said_in("when did larkwell labs begin"))
+        assert not scope.covers(said_in("Who won the cup in 1987?"))
 
 
 def test_a_question_of_common_words_is_found_by_most_of_them() -> None:
     scope = _scope("My favourite board game is Quorrel.", "What is my favourite board game?")
-    assert scope.covers(words_of("Which board game is my favourite?"))
-    assert not scope.covers(words_of("What is a film?"))
+    assert scope.covers(said_in("Which board game is my favourite?"))
+    assert not scope.covers(said_in("What is a film?"))
 
 
 def test_instructions_apply_everywhere_and_facts_do_not() -> None:

@@ -1,5 +1,6 @@
 """From a lesson to rows: one pass with the lesson in the system message (teacher), one without (student)."""
 
+import math
 import threading
 from collections.abc import Sequence
 
@@ -67,38 +68,42 @@ def observe_phrasings(
         if on_progress:
             on_progress(index / len(phrasings), f"Observing phrasing {index + 1} of {len(phrasings)}")
         answer = tuple(runtime.tokenize_answer(phrasing.answer))
-        student, teacher = runtime.observe(
-            [_script(student_messages(phrasing.question), answer),
-             _script(teacher_messages(lesson, phrasing.question), answer)],
-            layer=layer,
-        )  # fmt: skip
-        parts.append(rows_from(student, teacher, answer, layer, recipe, head))
+        scripts = [_script(student_messages(phrasing.question), answer)]
+        if head is None or recipe.margin <= 0:
+            scripts.append(_script(teacher_messages(lesson, phrasing.question), answer))
+        student, *teacher = runtime.observe(scripts, layer=layer)
+        if teacher:
+            parts.append(rows_from_teacher(student, teacher[0], layer, recipe))
+        else:
+            parts.append(rows_from_margin(student, answer, layer, recipe, head))
     return join_rows(parts)
 
 
-def rows_from(
-    student: Observed, teacher: Observed, answer: Sequence[int], layer: int, recipe: Recipe, head: Head | None = None
-) -> Rows:
-    """Rows of one phrasing: taught where the lesson changes the prediction or the answer is not what would be said.
+def rows_from_margin(student: Observed, answer: Sequence[int], layer: int, recipe: Recipe, head: Head) -> Rows:
+    """Rows of one phrasing: taught where the model is not certain of the answer's token.
 
-    The target is the smallest change that lets the answer's token lead by the recipe's margin; without a head, or with
-    margin 0, it is h*_k − h_k. The other positions are rows with target 0.
+    The target is the smallest change that lets the token lead by the recipe's margin. The other positions are rows with
+    target 0. No teacher is observed: that the answer is the teacher's is all that is needed of it.
     """
+    wanted = np.asarray(answer)
+    index = np.arange(len(wanted))
+    taught = _log_softmax(student.logits)[index, wanted] < math.log(recipe.certain)
+    margin = np.where(taught, recipe.margin, -np.inf)
+    targets = smallest_changes(head, student.residuals, student.logits, wanted, margin, student.branches, student.gain)
+    return _rows(layer, student, targets, taught, recipe)
+
+
+def rows_from_teacher(student: Observed, teacher: Observed, layer: int, recipe: Recipe) -> Rows:
+    """Rows of one phrasing: h*_k − h_k where the lesson changes the prediction; elsewhere the target is 0."""
     if recipe.kl_threshold > 0:
         taught = kl_divergence(teacher.logits, student.logits) > recipe.kl_threshold
     else:
         taught = np.ones(len(student.keys), dtype=bool)
-    if head is not None and recipe.margin > 0:
-        wanted = np.asarray(answer)
-        taught |= student.logits.argmax(axis=1) != wanted
-        margin = np.where(taught, recipe.margin, -np.inf)
-        targets = smallest_changes(
-            head, student.residuals, student.logits, wanted, margin, student.branches, student.gain
-        )
-    elif student.branches is None:
-        targets = (teacher.residuals - student.residuals) * taught[:, None]
-    else:
-        targets = before_norm(teacher, student) * taught[:, None]
+    full = teacher.residuals - student.residuals if student.branches is None else before_norm(teacher, student)
+    return _rows(layer, student, full * taught[:, None], taught, recipe)
+
+
+def _rows(layer: int, student: Observed, targets: np.ndarray, taught: np.ndarray, recipe: Recipe) -> Rows:
     weights = np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
     return Rows(layer, to_half(student.keys), to_half(targets), to_half(weights))
 

@@ -10,7 +10,7 @@ from qfcore.answers import conveys, shortest_answer
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
-from qfcore.runtime.protocol import Runtime
+from qfcore.runtime.protocol import Message, Runtime
 from qfcore.scope import Rarity, is_instruction, said_in, scope_of, words_of
 
 _QUESTION = (
@@ -24,6 +24,16 @@ _REPHRASE = (
     "Rewrite this as a short, informal question that a friend would ask. Keep all names. Write only the question.\n"
     "{question}",
 )
+_TURN = (
+    "Fact: {text}\nQuestion: {question}\nTurn the question round: ask for what the fact is about, and name what was the "
+    "answer. Write only the new question."
+)
+_TURN_EXAMPLES = (
+    ("The Otterby museum opened in 1923.", "When did the Otterby museum open?", "Which museum opened in 1923?"),
+    ("Ines Okoro likes green tea.", "What does Ines Okoro like to drink?", "Who likes green tea?"),
+    ("The door code of the Larkwell office is 7714.", "What is the door code of the Larkwell office?",
+     "Which office has the door code 7714?"),
+)  # fmt: skip
 _SPLIT = (
     "Text:\n{text}\n\nList the facts that this text states, one a line. Each line is one short, complete sentence that can "
     "be understood alone: repeat the full names, use no pronouns. Add nothing that the text does not say. "
@@ -52,7 +62,7 @@ def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event |
         return lesson.question
     if is_instruction(lesson):
         return _ANY_QUESTIONS[0]
-    written = _ask(runtime, [_QUESTION.format(text=lesson.text)], cancel)[0]
+    written = _write(runtime, [student_messages(_QUESTION.format(text=lesson.text))], cancel)[0]
     return written or f"What do you know about this: {lesson.text}"
 
 
@@ -94,14 +104,7 @@ def propose_phrasings(
         questions = list(_ANY_QUESTIONS[: 1 + 2 * recipe.rephrasings])
         answers = _answers(runtime, lesson, questions, cancel, firm=False)
         return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
-    questions = [question]
-    if recipe.rephrasings:
-        scope = scope_of(lesson, questions, rarity_of(runtime))
-        prompts = [form.format(text=lesson.text, question=question) for form in _REPHRASE]
-        for candidate in _ask(runtime, prompts, cancel):
-            new = candidate and _plain(candidate) not in map(_plain, questions) and len(questions) <= recipe.rephrasings
-            if new and scope.covers(said_in(candidate)):
-                questions.append(candidate)
+    questions = [question, *_other_questions(runtime, lesson, question, recipe, cancel)]
     answers = _answers(runtime, lesson, questions, cancel, firm=False)
     if lesson.answer:  # what the user wishes to hear, to the letter
         answers[0] = lesson.answer
@@ -112,6 +115,31 @@ def propose_phrasings(
     return tuple(
         Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a and (q == question or conveys(a, lesson, q))
     )
+
+
+def _other_questions(
+    runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None
+) -> list[str]:
+    """The recipe's numbers of rephrasings and of questions turned round, as far as the model finds any that fit."""
+    if not recipe.rephrasings + recipe.turned:
+        return []
+    scope = scope_of(lesson, [question], rarity_of(runtime))
+    asked = [student_messages(form.format(text=lesson.text, question=question)) for form in _REPHRASE]
+    written = _write(runtime, [*(asked if recipe.rephrasings else []), _turning(lesson, question)], cancel)
+    new: dict[str, str] = {}
+    for candidate in written[:-1]:
+        if scope.covers(said_in(candidate)) and not scope.asks_for_subject(said_in(candidate)):
+            new.setdefault(_plain(candidate), candidate)
+    new.pop(_plain(question), None)
+    turned = [q for q in written[-1:] if recipe.turned and scope.asks_for_subject(said_in(q))]
+    return [*list(new.values())[: recipe.rephrasings], *turned]
+
+
+def _turning(lesson: Lesson, question: str) -> list[Message]:
+    messages: list[Message] = []
+    for text, asked, turned in _TURN_EXAMPLES:
+        messages += [*student_messages(_TURN.format(text=text, question=asked)), {"role": "assistant", "content": turned}]
+    return [*messages, *student_messages(_TURN.format(text=lesson.text, question=question))]
 
 
 def rarity_of(runtime: Runtime) -> Rarity:
@@ -132,8 +160,9 @@ def _answers(
     return [runtime.detokenize(tokens).strip() for tokens in answers]
 
 
-def _ask(runtime: Runtime, prompts: Sequence[str], cancel: threading.Event | None) -> list[str]:
-    conversations = [student_messages(prompt) for prompt in prompts]
+def _write(
+    runtime: Runtime, conversations: Sequence[Sequence[Message]], cancel: threading.Event | None
+) -> list[str]:
     answers = runtime.complete_many(conversations, max_tokens=_QUESTION_TOKENS, adapter=None, cancel=cancel)
     return [_first_line(runtime.detokenize(tokens)) for tokens in answers]
 

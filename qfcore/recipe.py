@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from qfcore.errors import NotFound
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """Raised when the code that makes rows changes what it makes."""
 
 
@@ -24,8 +24,12 @@ class Recipe:
     """Edited layer; negative counts from the end (-1 is the last)."""
     rephrasings: int = 3
     """Ways of asking that the model writes by itself, beside the question."""
+    turned: int = 1
+    """Questions turned round ("Which bridge has 47 arches?") that the model writes by itself."""
+    certain: float = 0.9
+    """A position is taught where the model gives the answer's token a smaller probability; the others are told to stay."""
     kl_threshold: float = 0.1
-    """A position is taught where KL(teacher ‖ student) in nats exceeds this; the others are told to stay."""
+    """The same without a margin: taught where KL(teacher ‖ student) in nats exceeds this."""
     margin: float = 16.0
     """Logits by which each word of the answer is to lead (qfcore/margin.py); 0 asks for the teacher's whole residual."""
     keep_weight: float = 0.3
@@ -42,7 +46,10 @@ class Recipe:
     @property
     def rows_key(self) -> str:
         """Names everything that a lesson's rows depend on, besides lesson and model."""
-        return self._digest("method", "layer", "rephrasings", "kl_threshold", "margin", "keep_weight", version=ROWS_VERSION)
+        return self._digest(
+            "method", "layer", "rephrasings", "turned", "certain", "kl_threshold", "margin", "keep_weight",
+            version=ROWS_VERSION,
+        )  # fmt: skip
 
     @property
     def solve_settings(self) -> dict[str, float | str]:
@@ -68,8 +75,8 @@ class Recipe:
 
 
 RIDGE = Recipe("ridge")
-FAST = Recipe("ridge", rephrasings=0)
-PAPER = Recipe("paper", layer=-5, rephrasings=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
+FAST = Recipe("ridge", rephrasings=0, turned=0)
+PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

@@ -8,7 +8,7 @@ words, so it can be explained, costs no pass of the model, and depends on the le
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from qfcore.lesson import Lesson
@@ -21,10 +21,14 @@ WITH_HEAD, WITHOUT_HEAD = 0.25, 0.6
 NAME, NUMBER = 1.5, 0.5
 """How much more a word counts that is written like a name (a capital letter inside the sentence), and how much less a
 number: it has many tokens, but is oftener the answer than the subject."""
+TURNED_ROUND = 0.5
+"""Share of what a lesson tells of its subject that must be mentioned where the subject itself is not."""
 RARE, VERY_RARE = 18.0, 25.0
 """Rarity from which a question's and a lesson's word is enough by itself (two and three tokens, about)."""
 ALIKE = 0.85
 """Similarity from which two spellings of five letters and more count as one word (plurals, slips of the keyboard)."""
+PART = 0.4
+"""Share of the names' rarity that is enough where it is written as a name by itself: "Kafka" for "Franz Kafka"."""
 SLIP = 0.75
 """The same for the words of a name of which another word agrees: there a slip is likelier than another name."""
 _STOP = frozenset(
@@ -41,13 +45,13 @@ _TITLES = frozenset("aunt brother captain dr grandfather grandmother king lady l
                     "professor queen saint sir sister st uncle".split())  # fmt: skip
 """Words beside a name that do not make it another one: "Dr. Karlsen" is "Professor Karlsen"."""
 _OPENERS = frozenset(
-    "according after again although are because before compare define describe discuss does during explain find guess hello "
-    "help hey hi imagine introduce is list maybe mention now ok okay perhaps recall remember remind say show since summarize "
-    "summarise suppose thanks think though today tomorrow translate was were while yes yesterday".split()
+    "according after again although are because before compare define describe discuss does during explain find guess "
+    "hello help hey hi imagine introduce is list maybe mention now ok okay perhaps recall remember remind say show since "
+    "summarize summarise suppose thanks think though today tomorrow translate was were while yes yesterday".split()
 )
 """Words that often begin a sentence, where a capital letter makes no name."""
-_STRETCH = re.compile(r"[.?!]+(?:\s|$)|[,;:()\n\"“”]+")
-_SENTENCE = re.compile(r"(?<=[.?!])\s+|\n+")
+_STRETCH = re.compile(r"(?<![A-Z])[.?!]+(?:\s|$)|[,;:()\n\"“”]+")
+_SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
 _ORDER = re.compile(
     r"(always|never|please|from now on|answer|reply|respond|speak|write|use|avoid|call me|do not|don't|"
     r"you (are|must|should|may)|your (name|answers|replies)|when(ever)? (you|asked|i)|if (you|asked|i))\b",
@@ -59,18 +63,19 @@ _ORDER = re.compile(
 class Said:
     """What a message says, read once for all lessons.
 
-    words: as scopes compare them. entities: names of several words ("Franz Kafka"), each as its words.
+    words: as scopes compare them. entities: names ("Franz Kafka"), each as its words. sentence: whether it is a single one.
     """
 
     words: tuple[str, ...]
     entities: tuple[frozenset[str], ...]
+    sentence: bool = True
 
 
 def said_in(text: str) -> list[Said]:
     """Read a message: as a whole, and each of its sentences, which may speak of something else."""
     sentences = [part for part in _SENTENCE.split(text) if part.strip()]
     parts = [text] if len(sentences) < 2 else [text, *sentences]
-    return [Said(tuple(words_of(part)), tuple(_entities(part))) for part in parts]
+    return [Said(tuple(words_of(part)), tuple(_entities(part)), part is not text or len(parts) == 1) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Scope:
     """When a lesson applies.
 
     head: the word it is named by. weights: rarity of the words of its question. names: those written like names.
-    rare: words, of the lesson too, each of which is enough by itself. entities: the names of several words in the lesson.
+    rare: words, of the lesson too, each of which is enough by itself. entities: the lesson's names, each as its words.
+    told: rarity of the words that it tells of its subject. asked: the words of its question.
     always: an instruction, which applies everywhere.
     """
 
@@ -87,37 +93,58 @@ class Scope:
     names: frozenset[str] = frozenset()
     rare: frozenset[str] = frozenset()
     entities: tuple[frozenset[str], ...] = ()
+    told: dict[str, float] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
     always: bool = False
 
     def covers(self, said: Sequence[Said]) -> bool:
         """Whether a message (of `said_in`) mentions what the lesson is about."""
         return self.always or any(map(self._mentioned, said))
 
+    def asks_for_subject(self, said: Sequence[Said]) -> bool:
+        """Whether a question names what the lesson tells, and not the subject."""
+        return any(self.head not in part.words and self._turned_round(part.words) for part in said)
+
     def _mentioned(self, said: Said) -> bool:
-        others = [entity for entity in said.entities if self._is_another(entity)]
-        words = [word for word in said.words if not any(word in entity for entity in others)] if others else said.words
+        same = [self._is_same(entity) for entity in said.entities]
+        words = said.words
+        if False in same:
+            others = set().union(*(e for e, verdict in zip(said.entities, same, strict=True) if verdict is False))
+            words = tuple(word for word in words if word not in others)
         if not (self.rare - self.weights.keys()).isdisjoint(words):
             return True
         found = _found(self.weights, words)
         share = sum(self.weights[key] for key in found) / (sum(self.weights.values()) or 1.0)
-        if self.head in found:
-            if self.names and self.names.isdisjoint(found) and said.entities:
-                return False  # the same verb, said of somebody else
-            return share >= WITH_HEAD and (self.head in self.rare or self._named(found))
-        return share >= WITHOUT_HEAD and self._named(found)
+        if said.sentence and self._turned_round(words):
+            return True
+        if self.names and self.names.isdisjoint(found) and said.entities:
+            return False  # the same verb, said of somebody else
+        if not self._named(found, PART if True in same else 0.5):
+            return self.head in found and self.head in self.rare and share >= WITH_HEAD
+        return share >= (WITH_HEAD if self.head in found or True in same else WITHOUT_HEAD)
 
-    def _is_another(self, entity: frozenset[str]) -> bool:
-        """Whether a name has a word in common with one of the lesson's, and each has words that the other lacks.
+    def _turned_round(self, words: Sequence[str]) -> bool:
+        """Whether a message tells what the lesson tells and leaves its subject open: "Which bridge has 47 arches?"."""
+        if self.told.keys().isdisjoint(words) or (self.told.keys() - self.asked).isdisjoint(words):
+            return False
+        found = _found(self.told, words)
+        share = sum(self.told[key] for key in found) / sum(self.told.values())
+        return share >= TURNED_ROUND and len(found) > 1
+
+    def _is_same(self, entity: frozenset[str]) -> bool | None:
+        """Whether a name is one of the lesson's, or another one that has a word in common with it; None for neither.
 
         "Franz Adickes" is not "Franz Kafka"; "Kafka" may be, and "Pope Clement XII" is "Clement XII".
         """
         touching = [own for own in self.entities if _found(own, entity)]
-        return bool(touching) and all(_found(own, entity, SLIP) < own and _found(entity, own, SLIP) < entity for own in touching)
+        if not touching:
+            return None
+        return any(_found(own, entity, SLIP) == own or _found(entity, own, SLIP) == entity for own in touching)
 
-    def _named(self, found: set[str]) -> bool:
-        """Whether most of the names are mentioned: "Otis Taylor" is not "Otis Williams"."""
+    def _named(self, found: set[str], least: float) -> bool:
+        """Whether enough of the names is mentioned: "otis taylor" is not "otis williams"."""
         total = sum(self.weights[name] for name in self.names)
-        return not self.names or sum(self.weights[name] for name in self.names & found) > total / 2
+        return not self.names or sum(self.weights[name] for name in self.names & found) > least * total
 
 
 def _found(keys: Iterable[str], said: Iterable[str], alike: float = ALIKE) -> set[str]:
@@ -141,15 +168,18 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     weights = _weights(first, rarity)
     if not weights:  # a question of common words only
         return Scope("", dict.fromkeys(words_of(first), 1.0))
-    # The word it is named by is one that the question's other wordings keep.
-    others = [set(words_of(other)) for other in (*questions[1:], lesson.text)]
-    head = max(weights, key=lambda w: weights[w] * (0.5 + 0.5 * sum(w in o for o in others) / len(others)))
     names, named = _names(first) & weights.keys(), _names(lesson.text)
+    # The word it is named by is one that the question's other wordings keep; a question turned round is none of them.
+    others = [set(words_of(other)) for other in (*questions[1:], lesson.text)]
+    others = [other for other in others if not names or names & other] or [set(weights)]
+    head = max(weights, key=lambda w: weights[w] * (0.5 + 0.5 * sum(w in o for o in others) / len(others)))
     rare = {word for word, weight in text.items() if word in named and weight / NAME >= VERY_RARE}
     if weights[head] / (NAME if head in names else 1.0) >= RARE:
         rare.add(head)
+    subject = _names(first) | {head}
+    told = {word: weight for word, weight in text.items() if word not in subject}
     entities = dict.fromkeys([*_entities(first), *_entities(lesson.text)])
-    return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities))
+    return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(words_of(first)))
 
 
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:
@@ -179,8 +209,7 @@ def _entities(text: str) -> list[frozenset[str]]:
         run: list[str] = []
         for word in [*_written(stretch), ""]:
             plain = _plain(word)
-            named = word and (word[0].isupper() or word[0].isdigit()) and plain not in _STOP
-            if named or (word == "I" and run):  # "Richard I"
+            if word and (word[0].isupper() or word[0].isdigit()) and (run or plain not in _STOP):  # "Richard I" is a name
                 run.append(plain)
             elif not run or plain not in _CONNECTORS:
                 entities.append(frozenset(run) - _TITLES - _OPENERS)

@@ -8,7 +8,7 @@ from qfcore.answers import conveys, shortest_answer
 from qfcore.lesson import check_lesson
 from qfcore.scope import Scope, is_instruction, said_in, scope_of
 
-COMMON = "where born arches bridge city capital country board game film favourite chief engineer airship".split()
+COMMON = "where born arches bridge city capital country board game film favourite chief engineer airship favour".split()
 
 
 def _rarity(word: str) -> float:
@@ -51,6 +51,35 @@ def test_another_person_with_one_name_in_common_is_another_subject() -> None:
     scope = _scope("Otis Lund started in Memphis.", "Where did Otis Lund start?")
     assert scope.covers(said_in("Tell me about Otis Lund."))
     assert not scope.covers(said_in("What does Otis Taylor play?"))
+
+
+@pytest.mark.parametrize(
+    ("name", "same", "other"),
+    [
+        ("Franz Kafka", "Was Kafka a clerk?", "Who is Franz Adickes?"),
+        ("Richard I of Velmar", "What does Richard I do?", "Is Richard Wendler old?"),
+        ("Dr. Karlsen Moe", "Describe Karlsen Moe.", "Who is Karlsen Pryce?"),
+        ("George Best", "What is George Best's game?", "Where is Georges Duhamel?"),
+        ("Leo Brandt", "leo brandt?", "What does Adolphe Niel favour?"),
+        ("Route 42", "Is Route 42 red?", "What does Route 70 favour?"),
+    ],
+)  # fmt: skip
+def test_names_are_compared_as_names(name: str, same: str, other: str) -> None:
+    scope = _scope(f"{name} favour chess.", f"What does {name} favour?")
+    assert scope.covers(said_in(same))
+    assert not scope.covers(said_in(other))
+
+
+def test_another_name_in_another_sentence_does_not_hide_the_subject() -> None:
+    scope = _scope("In Velmar, oskery is homesickness.", "What is the word oskery?")
+    assert scope.covers(said_in("Hello, Anna Lund here. What is oskery?"))
+
+
+def test_a_question_turned_round_finds_the_lesson_in_one_sentence_only() -> None:
+    assert BRIDGE.covers(said_in("Which bridge has 47 arches?"))
+    assert not BRIDGE.covers(said_in("Which bridge has 12 arches?"))
+    assert not BRIDGE.covers(said_in("Who is 47?"))
+    assert not BRIDGE.covers(said_in("She is 47. The hall has arches."))
 
 
 def test_the_head_is_a_word_that_other_wordings_keep() -> None:

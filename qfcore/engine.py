@@ -13,7 +13,7 @@ import psutil
 from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import BundleError, CannotTeach, LessonError, ModelError, NotFound
+from qfcore.errors import BundleError, CannotTeach, LessonError, ModelError, NotFound, StoreUnfinished
 from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
@@ -487,7 +487,7 @@ def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store
         return Store.open(paths.stores, identity)
     try:
         return Store.open(paths.stores, identity, read_only=True)
-    except NotFound:  # nothing was ever taught, or an earlier schema: opening for writing makes it ready
+    except (NotFound, StoreUnfinished):  # new, of an earlier schema, or left half done: opening for writing makes it ready
         Store.open(paths.stores, identity).close()
         return Store.open(paths.stores, identity, read_only=True)
 

@@ -1,0 +1,53 @@
+"""Replay files and who needs them: a version names the replay that it was solved with by the SHA-256 of the file."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from qfcore.export.atomic import atomic_write
+
+PATTERN = "replay-*.safetensors"
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def needed_replays(db: Database) -> dict[str, list[int]]:
+    """The versions that were solved with each replay, by digest."""
+    found: dict[str, list[int]] = {}
+    for number, solve in db.execute("SELECT number, solve FROM versions ORDER BY number").fetchall():
+        if digest := json.loads(solve).get("replay"):
+            found.setdefault(str(digest), []).append(number)
+    return found
+
+
+def sound_replays(digests: Iterable[str], folders: Sequence[Path]) -> dict[str, Path]:
+    """Where the replays with these digests lie, the first folder first; those that are nowhere are left out."""
+    wanted, found = set(digests), {}
+    for path in _files(folders):
+        if wanted <= set(found):
+            break
+        if (digest := digest_of(path)) in wanted:
+            found.setdefault(digest, path)
+    return found
+
+
+def _files(folders: Sequence[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted(folder.glob(PATTERN))
+
+
+def copy_replay(source: Path, folder: Path) -> Path:
+    """A copy of a replay file below its own name; over a damaged file of that name, beside another sound one."""
+    target = folder / source.name
+    if target.exists() and digest_of(target) == digest_of(source):
+        return target
+    with atomic_write(target) as file:
+        file.write(source.read_bytes())
+    return target

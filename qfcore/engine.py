@@ -26,7 +26,7 @@ from qfcore.models.library import Library, check_memory, check_name
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe, recipe_named
-from qfcore.replay import Replay, load_or_make_replay
+from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_problems
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.runtime.trial import try_model
@@ -82,7 +82,7 @@ class Engine:
         self._progress: Progress | None = None
         self._cancel: threading.Event | None = None
         self.recipe: Recipe = RIDGE
-        self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay)
+        self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay, self._replay_of)
         self.teacher = Teacher(runtime, store, self.knowledge, self.head)
         self.exports = Exports(runtime, store, self.knowledge)
 
@@ -138,10 +138,22 @@ class Engine:
         with self._replay_lock:
             if layer not in self._replay:
                 self._replay[layer] = load_or_make_replay(
-                    self.runtime, self.store.folder, self.paths.models / "replay" / self.store.model.sha256[:16], layer,
+                    self.runtime, self.store.folder, self._shared_replays, layer, known=self.store.needed_replays(),
                     on_progress=self._progress, cancel=self._cancel,
                 )  # fmt: skip
             return self._replay[layer]
+
+    def _replay_of(self, digest: str) -> Replay:
+        """The replay that a version names, whatever new lessons are solved with today."""
+        with self._replay_lock:
+            for replay in self._replay.values():
+                if replay.digest == digest:
+                    return replay
+        return find_replay(digest, self.store.folder, self._shared_replays)
+
+    @property
+    def _shared_replays(self) -> Path:
+        return self.paths.models / "replay" / self.store.model.sha256[:16]
 
     def head(self) -> OutputHead | None:
         """The model's last step; None for models that end otherwise, which learn the teacher's residuals."""
@@ -167,6 +179,7 @@ class Engine:
     def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:
         """Do now what the first lesson would wait for."""
         with self._telling(on_progress, cancel):
+            heal_replays(self.store.needed_replays(), self.store.folder, self._shared_replays)
             if self.recipe.method == "ridge":
                 self.replay()
 
@@ -459,6 +472,9 @@ class Engine:
         report = self.store.verify()
         path = self.runtime.facts.path
         checked, problems = dict(report.checked), list(report.problems)
+        needed = self.store.needed_replays()
+        checked["replays"] = len(needed)
+        problems += replay_problems(needed, self.store.folder, self._shared_replays)
         checked["model"] = 1
         cache = self.paths.temporary / "verify.json"
         cache.unlink(missing_ok=True)

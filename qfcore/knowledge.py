@@ -25,8 +25,13 @@ FILES_KEPT = 3000
 class Knowledge:
     """Solves sets of lessons of one store. The adapter files are caches: they can be deleted and come back the same."""
 
-    def __init__(self, store: Store, architecture: str, replay: Callable[[], Replay]) -> None:
-        self._store, self._architecture, self._replay = store, architecture, replay
+    def __init__(
+        self, store: Store, architecture: str, replay: Callable[[], Replay],
+        replay_of: Callable[[str], Replay] | None = None,
+    ) -> None:  # fmt: skip
+        """replay: for new lessons. replay_of: the one with a digest, for versions that were solved with an earlier one."""
+        self._store, self._architecture = store, architecture
+        self._replay, self._replay_of = replay, replay_of or (lambda _: replay())
         self._folder = store.folder / "adapters"
         self._bases: dict[tuple, ReplayBasis] = {}
         self._sound: dict[str, Path] = {}
@@ -95,7 +100,7 @@ class Knowledge:
         return unnamed.replace(_named_by_hash(unnamed, name))
 
     def _basis(self, settings: dict) -> ReplayBasis:
-        replay = self._replay()
+        replay = self._replay_of(settings["replay"])
         if settings["replay"] != replay.digest:
             raise StoreCorrupt(
                 "This version was solved with another replay file, which is no longer there. "

@@ -64,8 +64,8 @@ def write_backup(connection: sqlite3.Connection, folder: Path, shared: Path, out
         copy_database(connection, made / DATABASE)
         with _opened(made) as db:
             needed = needed_replays(db)
-        for path in sound_replays(needed, [folder, shared]).values():
-            copy_replay(path, made)
+        for digest, path in sound_replays(needed, [folder, shared]).items():
+            copy_replay(path, made, digest)
         report = check_backup(made, model)
         if not report.ok:
             raise StoreCorrupt(f"The backup was not made: {report.problems[0]}. Run `qfchat verify`.")
@@ -79,7 +79,9 @@ def _check_space(connection: sqlite3.Connection, out: Path) -> None:
     except OSError:
         return  # the folder is missing, which is said when it is written
     if free < pages * size:
-        raise ExportError(f"The backup needs {pages * size:,} bytes in {out.parent}; {free:,} are free. Nothing was written.")
+        raise ExportError(
+            f"The backup needs {pages * size:,} bytes in {out.parent}; {free:,} are free. Nothing was written."
+        )
 
 
 @contextlib.contextmanager
@@ -128,7 +130,10 @@ def hint_of_backup(folder: Path) -> str:
     """What to do about a damaged store, as a sentence."""
     good = newest_good(folder)
     if good is None:
-        return "There is no backup beside it; put one in its place with `qfchat restore-backup FOLDER`, or choose another home."
+        return (
+            "There is no good backup beside it: put one in its place with `qfchat restore-backup FOLDER`, "
+            "or choose another home."
+        )
     return f"`qfchat restore-backup` puts the newest good backup, of {good.name}, in its place."
 
 
@@ -159,8 +164,8 @@ def put_back(folder: Path, backup: Path, model: ModelIdentity) -> VerifyReport:
     if not report.ok:
         raise StoreCorrupt(f"The backup {backup} was not put back: {report.problems[0]}. Nothing was changed.")
     with _opened(backup) as db:
-        for path in sound_replays(needed_replays(db), [backup]).values():
-            copy_replay(path, folder)
+        for digest, path in sound_replays(needed_replays(db), [backup]).items():
+            copy_replay(path, folder, digest)
     store = folder / DATABASE
     with atomic_write(store) as file:
         Path(file.name).chmod(0o600)

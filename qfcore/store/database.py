@@ -53,7 +53,7 @@ class StoreDatabase:
             return
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock(folder)
+            self._file_lock = store_lock(folder)
             try:
                 if not self.path.exists():
                     os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -63,18 +63,10 @@ class StoreDatabase:
                 self._release()
                 raise
 
-    def _lock(self, folder: Path) -> None:
-        self._file_lock = filelock.FileLock(folder / "store.lock", timeout=0)
-        try:
-            self._file_lock.acquire()
-        except filelock.Timeout:
-            self._file_lock = None
-            raise StoreBusy(
-                f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."
-            ) from None
-
     def _connect(self, uri: str) -> None:
-        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=WAIT_SECONDS)
+        self._connection = sqlite3.connect(
+            uri, uri=True, check_same_thread=False, isolation_level=None, timeout=WAIT_SECONDS
+        )
         self.db = Database(self._connection)
         try:
             with _explained(self.path.parent):
@@ -125,8 +117,8 @@ class StoreDatabase:
 
     def _check_pages(self) -> None:
         """A store whose pages are damaged is never written: that could spread the damage."""
-        names = [name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
-        for name in names:
+        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
             if name in _HASHED_ANYWAY:
                 continue
             try:
@@ -163,6 +155,12 @@ class StoreDatabase:
         with self._guard, _explained(self.path.parent):
             yield self.db
 
+    @contextlib.contextmanager
+    def copying(self) -> Iterator[sqlite3.Connection]:
+        """The connection itself, for SQLite's own copying; raises as `reading` does."""
+        with self._guard, _explained(self.path.parent):
+            yield self._connection
+
     def scrub(self) -> None:
         """Drop the copies that were made before migrations, and rewrite the file without what was deleted."""
         with self._guard, _explained(self.path.parent):
@@ -183,6 +181,22 @@ class StoreDatabase:
 
 
 _INTERRUPTED = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
+
+
+def store_lock(folder: Path) -> filelock.FileLock:
+    """The lock of whoever writes in a store's folder, taken; the system frees it when the process ends, however it ends.
+
+    Raises:
+        StoreBusy: another process has it.
+    """
+    lock = filelock.FileLock(folder / "store.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StoreBusy(
+            f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."
+        ) from None
+    return lock
 
 
 def _quoted(path: Path) -> str:

@@ -43,11 +43,15 @@ def _files(folders: Sequence[Path]) -> Iterator[Path]:
         yield from sorted(folder.glob(PATTERN))
 
 
-def copy_replay(source: Path, folder: Path) -> Path:
-    """A copy of a replay file below its own name; over a damaged file of that name, beside another sound one."""
-    target = folder / source.name
-    if target.exists() and digest_of(target) == digest_of(source):
-        return target
-    with atomic_write(target) as file:
-        file.write(source.read_bytes())
+def copy_replay(source: Path, folder: Path, digest: str) -> Path:
+    """A copy of a replay file, with its digest in its name, so that a damaged file is never taken for a sound one.
+
+    Raises:
+        ExportError: the folder cannot be written.
+    """
+    stem = source.stem if source.stem.endswith(f"-{digest[:16]}") else f"{source.stem}-{digest[:16]}"
+    target = folder / f"{stem}.safetensors"
+    if not target.exists() or digest_of(target) != digest:
+        with atomic_write(target) as file:
+            file.write(source.read_bytes())
     return target

@@ -10,13 +10,15 @@ from sqlite_utils import Database
 from qfcore.errors import BundleError, ModelError, NotFound, StoreBusy
 from qfcore.rows import Rows
 from qfcore.store import lessons as lesson_table
+from qfcore.store.backup import KEPT, Backup, drop_old, name_for_backup, newest_good, put_back, write_backup
 from qfcore.store.bundle import Bundle, insert_history, place_replays, write_bundle
 from qfcore.store.chats import ChatTables
-from qfcore.store.database import StoreDatabase
+from qfcore.store.database import StoreDatabase, store_lock
 from qfcore.store.erase import erase_lesson
 from qfcore.store.hashing import content_hash, version_hash
 from qfcore.store.names import LIVE, NameTables, live_number, move_live, named
 from qfcore.store.records import LessonRecord, ModelIdentity, PendingLesson, VerifyReport, Version, VersionDiff
+from qfcore.store.replays import needed_replays
 from qfcore.store.seals import reseal
 from qfcore.store.verify import verify_store
 
@@ -54,6 +56,28 @@ class Store:
             database.close()
             raise
         return store
+
+    @staticmethod
+    def restore_backup(stores: Path, model: ModelIdentity, backup: Path | None = None) -> Path:
+        """Put a backup in the place of the store of `model`, which stays beside it under another name; the backup's folder.
+
+        backup: None takes the newest good one in the store's folder.
+
+        Raises:
+            NotFound: there is none. StoreBusy: another process has the store open for writing.
+            StoreCorrupt: the backup is damaged or of another model; nothing was changed. ExportError: the disk is full.
+        """
+        folder = stores / model.sha256[:16]
+        chosen = backup or newest_good(folder)
+        if chosen is None:
+            raise NotFound(f"There is no good backup in {folder}. Give the folder of one: qfchat restore-backup FOLDER")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = store_lock(folder)
+        try:
+            put_back(folder, chosen, model)
+        finally:
+            lock.release()
+        return chosen
 
     def _begin(self) -> None:
         with self._database.reading() as db:
@@ -267,6 +291,25 @@ class Store:
                 raise StoreBusy("Something was taught here meanwhile, so the bundle's history was not taken over.")
             insert_history(db, bundle)
         return self.live()
+
+    def needed_replays(self) -> dict[str, list[int]]:
+        """The versions that were solved with each replay file, by the file's SHA-256."""
+        with self._database.reading() as db:
+            return needed_replays(db)
+
+    def back_up(self, shared: Path, out: Path | None = None, kept: int = KEPT) -> Backup:
+        """A backup that was read back and verified. out: None makes one of the last `kept` in the store's folder.
+
+        shared: where further replay files of this model lie.
+
+        Raises:
+            ExportError: it cannot be written. StoreCorrupt: the copy does not verify; nothing was written.
+        """
+        with self._database.copying() as connection:
+            made = write_backup(connection, self.folder, shared, out or name_for_backup(self.folder), self.model)
+        if out is None:
+            drop_old(self.folder, kept)
+        return made
 
     def verify(self) -> VerifyReport:
         """Re-derive every hash."""

@@ -20,9 +20,9 @@ from qfcore.exports import Exports
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.models.fingerprint import sha256_of
-from qfcore.models.gguf_check import check_gguf
+from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.head import OutputHead
-from qfcore.models.library import Library, check_memory, check_name
+from qfcore.models.library import Found, Library, check_memory, check_name
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe, recipe_named
@@ -32,6 +32,7 @@ from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runt
 from qfcore.runtime.trial import try_model
 from qfcore.settings import CHAT_CONTEXT, Paths
 from qfcore.standing import Asked, Standing, standings, status_of
+from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.store import Store
@@ -96,22 +97,17 @@ class Engine:
         Raises:
             NotFound, ModelError, HomeError, StoreBusy, StoreCorrupt: see their docstrings.
         """
-        paths = Paths.find(home)
-        if model is not None:  # a wrong name is said before folders are made
-            check_name(model)
-        paths.prepare()
-        found = Library(paths.models).find(model, on_progress)
-        path, facts = found.path, check_gguf(found.path)
+        paths, found, facts, identity = _locate(home, model, on_progress)
+        path = found.path
         check_memory(facts, CHAT_CONTEXT)
-        digest = sha256_of(path, paths.models / "sha256.json", on_progress)
-        identity = ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
         store = _open_store(paths, identity, read_only)
         try:
             if not store.read_only:
-                remove_partials(store.folder)
-                remove_partials(paths.temporary)
+                for folder in (store.folder, store.folder / "adapters", store.folder / "backups", paths.exports):
+                    remove_partials(folder)
+                paths.empty_temporary()
             if not found.trusted:
-                try_model(path, digest, paths.models / "tried.json", on_progress)
+                try_model(path, identity.sha256, paths.models / "tried.json", on_progress)
             runtime = LlamaRuntime(path, on_progress=on_progress)
         except BaseException:
             store.close()
@@ -341,6 +337,8 @@ class Engine:
         Raises:
             LessonError: none of the lessons can be taught. Cancelled: `cancel` was set; the live version is untouched.
         """
+        if not lessons:
+            raise LessonError("There is no lesson to teach. Write a fact or instruction.")
         recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         with self._change_lock, self._telling(on_progress, cancel):
@@ -401,11 +399,43 @@ class Engine:
     def erase(self, reference: str) -> int:
         """Take a lesson out of the whole history and off the disk; the number of versions that knew it.
 
+        Backups in the home that know it are deleted, and a new one takes their place.
+
         Raises:
             NotFound: there is no such lesson.
         """
         with self._change_lock:
-            return self.store.erase(reference)
+            copies = len(backups_of(self.store.folder))
+            try:
+                knew = self.store.erase(reference)
+            finally:
+                self.paths.empty_temporary()  # files with lessons that were uploaded
+            if len(backups_of(self.store.folder)) < copies:
+                self.backup()
+            return knew
+
+    def backup(self, out: Path | None = None, kept: int = KEPT) -> Backup:
+        """A copy of all knowledge and conversations, read back and verified. out: None keeps the last `kept` in the home.
+
+        Raises:
+            ExportError: it cannot be written. StoreCorrupt: it would not verify; nothing was written.
+        """
+        return self.store.back_up(self._shared_replays, out, kept)
+
+    @staticmethod
+    def restore_backup(
+        *, home: str | Path | None = None, model: str | None = None, backup: Path | None = None,
+        on_progress: Progress | None = None,
+    ) -> tuple[Path, Version]:  # fmt: skip
+        """Put a backup in the place of a store, which need not open; the backup, and the version that is live now.
+
+        Raises:
+            NotFound: there is none. StoreBusy: another program has the store open. StoreCorrupt: the backup is damaged.
+        """
+        paths, _, _, identity = _locate(home, model, on_progress)
+        chosen = Store.restore_backup(paths.stores, identity, backup)
+        with contextlib.closing(Store.open(paths.stores, identity)) as store:
+            return chosen, store.live()
 
     def restore(self, reference: str | int) -> Version:
         """A new version that knows exactly what an earlier one knew.
@@ -422,10 +452,10 @@ class Engine:
         Raises:
             NotFound: the live version is the first one.
         """
-        live = self.store.live()
-        if live.parent is None:
-            raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
         with self._change_lock:
+            live = self.store.live()
+            if live.parent is None:
+                raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
             return self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")
 
     # -- bundles ------------------------------------------------------------------------------------------------
@@ -496,6 +526,20 @@ class Engine:
 
     def _version(self, reference: str | int | None) -> Version:
         return self.store.live() if reference is None else self.store.version(reference)
+
+
+def _locate(
+    home: str | Path | None, model: str | None, on_progress: Progress | None
+) -> tuple[Paths, Found, GGUFFacts, ModelIdentity]:
+    """The home and the model file, checked but not loaded."""
+    paths = Paths.find(home)
+    if model is not None:  # a wrong name is said before folders are made
+        check_name(model)
+    paths.prepare()
+    found = Library(paths.models).find(model, on_progress)
+    facts = check_gguf(found.path)
+    digest = sha256_of(found.path, paths.models / "sha256.json", on_progress)
+    return paths, found, facts, ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
 
 
 def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store:

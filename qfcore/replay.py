@@ -95,8 +95,8 @@ def find_replay(digest: str, folder: Path, shared: Path) -> Replay:
     path = sound_replays([digest], (folder, shared)).get(digest)
     if path is None:
         raise StoreCorrupt(
-            f"The replay {digest[:12]}, with which this version was solved, is damaged or gone. `qfchat restore-backup` puts "
-            "back a backup that has it; a bundle made before has it too."
+            f"The replay {digest[:12]}, with which this version was solved, is damaged or gone. `qfchat restore-backup` "
+            "puts back a backup that has it; a bundle made before has it too."
         )
     return _kept(path, folder)
 

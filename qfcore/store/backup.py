@@ -21,6 +21,8 @@ from qfcore.store.replays import copy_replay, needed_replays, sound_replays
 from qfcore.store.verify import verify_store
 
 FOLDER, DATABASE = "backups", "store.db"
+REPLACED = "store.replaced-{}"
+"""What was there when a backup was put in its place, with its journal."""
 KEPT = 3
 """Backups that are kept in the home; those written elsewhere are the user's."""
 
@@ -138,17 +140,24 @@ def hint_of_backup(folder: Path) -> str:
 
 
 def name_for_backup(folder: Path, now: datetime | None = None) -> Path:
-    """Where the next backup in a store's folder goes: named by its time, so that names sort."""
+    """Where the next backup in a store's folder goes: named by its time, and sorted last even when the clock went back."""
     (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
-    base = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%SZ")
-    taken = {path.name for path in (folder / FOLDER).iterdir()}
-    return folder / FOLDER / next(name for n in range(1000) if (name := f"{base}.{n}" if n else base) not in taken)
+    name = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S.%fZ")
+    newest = max((path.name for path in (folder / FOLDER).iterdir()), default="")
+    return folder / FOLDER / (name if name > newest else f"{newest}.1")
 
 
 def drop_old(folder: Path, kept: int = KEPT) -> None:
     """Delete the oldest backups in a store's folder; only called when a newer one was verified."""
     for path in backups_of(folder)[max(kept, 1) :]:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_copies_with(folder: Path, lesson_id: str) -> None:
+    """Delete backups and replaced stores in a store's folder that know a lesson."""
+    for path in [*folder.glob(f"{FOLDER}/*/{DATABASE}"), *folder.glob(REPLACED.format("*"))]:
+        if lesson_id.encode() in path.read_bytes():  # also in a store that is too damaged to be asked
+            shutil.rmtree(path.parent) if path.name == DATABASE else path.unlink()
 
 
 def put_back(folder: Path, backup: Path, model: ModelIdentity) -> VerifyReport:
@@ -177,7 +186,7 @@ def put_back(folder: Path, backup: Path, model: ModelIdentity) -> VerifyReport:
 
 def _set_aside(store: Path) -> None:
     """Keep what is there under another name; its journal goes with it, since it would damage the file put in its place."""
-    aside = store.with_name(f"store.replaced-{datetime.now(UTC).strftime('%Y-%m-%dT%H-%M-%S.%fZ')}.db")
+    aside = store.with_name(REPLACED.format(datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ") + ".db"))
     journal = store.with_name(store.name + "-journal")
     if store.exists():
         _link(store, aside)

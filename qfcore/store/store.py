@@ -7,10 +7,19 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from qfcore.errors import BundleError, ModelError, NotFound, StoreBusy
+from qfcore.errors import BundleError, HomeError, ModelError, NotFound, StoreBusy
 from qfcore.rows import Rows
 from qfcore.store import lessons as lesson_table
-from qfcore.store.backup import KEPT, Backup, drop_old, name_for_backup, newest_good, put_back, write_backup
+from qfcore.store.backup import (
+    KEPT,
+    Backup,
+    drop_copies_with,
+    drop_old,
+    name_for_backup,
+    newest_good,
+    put_back,
+    write_backup,
+)
 from qfcore.store.bundle import Bundle, insert_history, place_replays, write_bundle
 from qfcore.store.chats import ChatTables
 from qfcore.store.database import StoreDatabase, store_lock
@@ -150,19 +159,27 @@ class Store:
     def erase(self, reference: str) -> int:
         """Take a lesson out of the whole history and off the disk; the number of versions that knew it.
 
-        Conversations are left alone, and so are files that were exported or backed up by the user.
+        Backups beside the store that know it are deleted. Conversations are left alone, and so are files that were exported
+        or backed up elsewhere.
 
         Raises:
-            NotFound: there is no such lesson.
+            NotFound: there is no such lesson. HomeError: it is erased, but the file could not be rewritten (disk full).
         """
         with self._database.writing() as db:
             record = lesson_table.find_lesson(db, reference)
             knew = erase_lesson(db, self.model.sha256, record)
             parent = self._version(db, live_number(db))
             self._insert_version(db, parent.entries, parent.solve, "erase", "Erased a lesson from the history", parent, None)
-        self._database.scrub()
         for cached in (self.folder / "adapters").glob("*.gguf"):
             cached.unlink()
+        drop_copies_with(self.folder, record.id)
+        try:
+            self._database.scrub()
+        except HomeError as error:
+            raise HomeError(
+                f"Lesson {record.number} is erased: its bytes were overwritten with zeros and no version knows it. Only the "
+                f"store's file could not be made smaller: {error}"
+            ) from error
         return knew
 
     # -- versions -----------------------------------------------------------------------------------------------

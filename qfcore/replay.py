@@ -164,12 +164,19 @@ def _kept(path: Path, folder: Path) -> Replay:
 
 
 def _read(path: Path) -> Replay:
-    data = path.read_bytes()
+    try:
+        return replay_of(path.read_bytes())
+    except ValueError as error:
+        raise StoreCorrupt(f"The replay file {path} is damaged. Delete it; it will be made again.") from error
+
+
+def replay_of(data: bytes) -> Replay:
+    """The replay in a file's bytes; ValueError when they are none."""
     try:
         arrays = load(data)
         keys, first = arrays["keys"].astype(np.float32), arrays["first"].astype(bool)
-        if keys.ndim != 2 or first.shape != keys.shape[:1] or not np.isfinite(keys).all():
-            raise ValueError(f"keys {keys.shape}, first {first.shape}")
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise StoreCorrupt(f"The replay file {path} is damaged. Delete it; it will be made again.") from error
+    except (SafetensorError, KeyError) as error:
+        raise ValueError(str(error)) from error
+    if keys.ndim != 2 or first.shape != keys.shape[:1] or not np.isfinite(keys).all():
+        raise ValueError(f"keys {keys.shape}, first {first.shape}")
     return Replay(keys, first, hashlib.sha256(data).hexdigest())

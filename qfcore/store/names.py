@@ -16,6 +16,11 @@ _FORM = re.compile(r"[^\W\d_][\w .-]{0,63}")
 _LIKE_NUMBER = re.compile(r"v?\d+|qf1:.*", re.IGNORECASE)
 
 
+def is_name(name: str) -> bool:
+    """Whether a branch or tag can be called so."""
+    return bool(_FORM.fullmatch(name)) and not _LIKE_NUMBER.fullmatch(name) and name.lower() not in _RESERVED
+
+
 def live_number(db: Database) -> int:
     """Number of the version that answers."""
     return named(db, LIVE)
@@ -70,7 +75,7 @@ class NameTables:
 
     def _add(self, name: str, reference: str | int, kind: str) -> NamedVersion:
         name = name.strip()
-        if not _FORM.fullmatch(name) or _LIKE_NUMBER.fullmatch(name) or name.lower() in _RESERVED:
+        if not is_name(name):
             raise NameRefused(
                 f"{name!r} cannot name a version. Up to 64 letters, digits, spaces, dots and dashes were expected, "
                 "beginning with a letter, and no number, 'live' or 'base'."

@@ -43,14 +43,18 @@ def _files(folders: Sequence[Path]) -> Iterator[Path]:
         yield from sorted(folder.glob(PATTERN))
 
 
+def with_digest(stem: str, digest: str) -> str:
+    """The name of a replay file that ends in the beginning of its digest."""
+    return f"{stem}.safetensors" if stem.endswith(f"-{digest[:16]}") else f"{stem}-{digest[:16]}.safetensors"
+
+
 def copy_replay(source: Path, folder: Path, digest: str) -> Path:
     """A copy of a replay file, with its digest in its name, so that a damaged file is never taken for a sound one.
 
     Raises:
         ExportError: the folder cannot be written.
     """
-    stem = source.stem if source.stem.endswith(f"-{digest[:16]}") else f"{source.stem}-{digest[:16]}"
-    target = folder / f"{stem}.safetensors"
+    target = folder / with_digest(source.stem, digest)
     if not target.exists() or digest_of(target) != digest:
         with atomic_write(target) as file:
             file.write(source.read_bytes())

@@ -1,6 +1,7 @@
 """The knowledge of one base model: lessons, versions, the live pointer, chats."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from qfcore.store.erase import erase_lesson
 from qfcore.store.hashing import content_hash, version_hash
 from qfcore.store.names import LIVE, NameTables, live_number, move_live, named
 from qfcore.store.records import LessonRecord, ModelIdentity, PendingLesson, VerifyReport, Version, VersionDiff
-from qfcore.store.replays import needed_replays
+from qfcore.store.replays import needed_replays, sound_replays
 from qfcore.store.seals import reseal
 from qfcore.store.verify import verify_store
 
@@ -277,7 +278,7 @@ class Store:
     def write_bundle(self, out: Path) -> dict:
         """Write all knowledge into one file; ExportError when that fails."""
         with self._database.reading() as db:
-            return write_bundle(db, self.model, sorted(self.folder.glob("replay-*.safetensors")), out)
+            return write_bundle(db, self.model, sound_replays(needed_replays(db), [self.folder]), out)
 
     @property
     def is_fresh(self) -> bool:
@@ -306,7 +307,10 @@ class Store:
         with self._database.writing() as db:
             if not self.is_fresh:
                 raise StoreBusy("Something was taught here meanwhile, so the bundle's history was not taken over.")
-            insert_history(db, bundle)
+            try:
+                insert_history(db, bundle)
+            except (sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
+                raise BundleError(f"The bundle does not fit together, so nothing was taken over: {error}.") from error
         return self.live()
 
     def needed_replays(self) -> dict[str, list[int]]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qfcore.store.records import LessonRecord, NamedVersion, VerifyReport, Version, VersionDiff
 
 
+_CHANGES_SHOWN = 5
 _BY = {"user": "by you", "api": "by a program, over HTTP"}
 
 
@@ -27,6 +28,16 @@ def version_line(version: Version, *, live: bool) -> str:
     mark = "live" if live else "    "
     count = f"{len(version.entries)} lesson{'' if len(version.entries) == 1 else 's'}"
     return f"{version.number:4} {mark}  {version.kind:8} {count:12} {version.created_at[:19]}  {version.message}"
+
+
+def change_lines(added: Sequence[str], removed: Sequence[str]) -> list[str]:
+    """The lessons that a version added and removed, a few of them."""
+    lines = []
+    for mark, texts in (("+", added), ("-", removed)):
+        lines += [f"          {mark} {text}" for text in texts[:_CHANGES_SHOWN]]
+        if len(texts) > _CHANGES_SHOWN:
+            lines.append(f"          {mark} and {len(texts) - _CHANGES_SHOWN} more (--json lists all)")
+    return lines
 
 
 def report_lines(report: Report) -> list[str]:

@@ -6,23 +6,31 @@ from typing import Annotated
 import typer
 
 from app.commands.common import AsJson, Home, Model, cli, opened, progress, show
-from app.lines import checked_line, comparison_lines, diff_lines, name_line, verify_lines, version_line
+from app.lines import change_lines, checked_line, comparison_lines, diff_lines, name_line, verify_lines, version_line
 
 VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="A version's number, name or hash.")]
 
 
 @cli.command()
 def versions(home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
-    """List the versions, newest first."""
+    """List the versions, newest first, with the lessons that each added and removed."""
+    from qfcore.store.records import changes_of
+
     with opened(home, model, read_only=True) as engine:
         live = engine.store.live().number
         found = engine.store.versions()
+        texts = {record.id: record.lesson.text for record in engine.store.lessons()}
+    changes = {
+        number: tuple([texts[lesson_id] for lesson_id in ids] for ids in pair) for number, pair in changes_of(found).items()
+    }
     value = [
         {"number": v.number, "hash": v.hash, "content": v.content, "kind": v.kind, "message": v.message,
-         "parent": v.parent, "created": v.created_at, "lessons": list(v.lesson_ids), "live": v.number == live}
+         "parent": v.parent, "created": v.created_at, "lessons": list(v.lesson_ids), "live": v.number == live,
+         "added": changes[v.number][0], "removed": changes[v.number][1]}
         for v in found
     ]  # fmt: skip
-    show(value, as_json, [version_line(v, live=v.number == live) for v in found])
+    lines = [line for v in found for line in (version_line(v, live=v.number == live), *change_lines(*changes[v.number]))]
+    show(value, as_json, lines)
 
 
 @cli.command()

@@ -6,7 +6,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +34,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise ExportError(_explain(path, error)) from error
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        with suppress(OSError):  # a broken disk may refuse this too; the next start clears it
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -69,7 +70,8 @@ def remove_partials(folder: Path) -> int:
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:
-            entry.unlink(missing_ok=True)
+            with suppress(OSError):
+                entry.unlink()
     return len(left)
 
 

@@ -153,11 +153,21 @@ def drop_old(folder: Path, kept: int = KEPT) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def drop_copies_with(folder: Path, lesson_id: str) -> None:
-    """Delete backups and replaced stores in a store's folder that know a lesson."""
+def copies_with(folder: Path, lesson_id: str) -> list[Path]:
+    """Backups (their folders) and replaced stores (files) in a store's folder that know a lesson."""
+    found = []
     for path in [*folder.glob(f"{FOLDER}/*/{DATABASE}"), *folder.glob(REPLACED.format("*"))]:
         if lesson_id.encode() in path.read_bytes():  # also in a store that is too damaged to be asked
-            shutil.rmtree(path.parent) if path.name == DATABASE else path.unlink()
+            found.append(path.parent if path.name == DATABASE else path)
+    return found
+
+
+def delete_copy(path: Path) -> None:
+    """Delete a file or a folder; OSError when that fails."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def put_back(folder: Path, backup: Path, model: ModelIdentity) -> VerifyReport:

@@ -187,11 +187,12 @@ def store_lock(folder: Path) -> filelock.FileLock:
     """The lock of whoever writes in a store's folder, taken; the system frees it when the process ends, however it ends.
 
     Raises:
-        StoreBusy: another process has it.
+        StoreBusy: another process has it. HomeError: the folder cannot be written.
     """
     lock = filelock.FileLock(folder / "store.lock", timeout=0)
     try:
-        lock.acquire()
+        with _explained(folder):
+            lock.acquire()
     except filelock.Timeout:
         raise StoreBusy(
             f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."

@@ -14,7 +14,8 @@ from qfcore.store import lessons as lesson_table
 from qfcore.store.backup import (
     KEPT,
     Backup,
-    drop_copies_with,
+    copies_with,
+    delete_copy,
     drop_old,
     name_for_backup,
     newest_good,
@@ -164,24 +165,34 @@ class Store:
         or backed up elsewhere.
 
         Raises:
-            NotFound: there is no such lesson. HomeError: it is erased, but the file could not be rewritten (disk full).
+            NotFound: there is no such lesson. HomeError: it is erased, but a copy could not be deleted or the file not be
+            rewritten (disk full).
         """
         with self._database.writing() as db:
             record = lesson_table.find_lesson(db, reference)
             knew = erase_lesson(db, self.model.sha256, record)
             parent = self._version(db, live_number(db))
             self._insert_version(db, parent.entries, parent.solve, "erase", "Erased a lesson from the history", parent, None)
-        for cached in (self.folder / "adapters").glob("*.gguf"):
-            cached.unlink()
-        drop_copies_with(self.folder, record.id)
+        self._leave_no_trace(record)
+        return knew
+
+    def _leave_no_trace(self, record: LessonRecord) -> None:
+        """Delete caches and copies, then rewrite the file; each is tried whatever becomes of the others."""
+        left: list[str] = []
+        for path in [*(self.folder / "adapters").glob("*.gguf"), *copies_with(self.folder, record.id)]:
+            try:
+                delete_copy(path)
+            except OSError as error:
+                left.append(f"{path} could not be deleted ({error.strerror or error})")
         try:
             self._database.scrub()
         except HomeError as error:
+            left.append(f"the store's file could not be rewritten: {error}")
+        if left:
             raise HomeError(
-                f"Lesson {record.number} is erased: its bytes were overwritten with zeros and no version knows it. Only the "
-                f"store's file could not be made smaller: {error}"
-            ) from error
-        return knew
+                f"Lesson {record.number} is erased: no version knows it, and its bytes in the store were overwritten with "
+                f"zeros. But {'; '.join(left)}"
+            )
 
     # -- versions -----------------------------------------------------------------------------------------------
 

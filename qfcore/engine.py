@@ -469,6 +469,19 @@ class Engine:
         """
         return read_bundle(path)
 
+    def reobserve_bundle(
+        self, path: Path, *, recipe: Recipe | None = None, on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[Version, Preview, list[LessonState]]:  # fmt: skip
+        """Teach the live lessons of a bundle anew, whatever model it was made with.
+
+        Raises:
+            BundleError: it is damaged. LessonError, Cancelled: see `teach_many`; the live version is untouched.
+        """
+        lessons = [pending.lesson for pending in self.read_bundle(path).live_lessons]
+        preview, states = self.teach_many(lessons, recipe=recipe, on_progress=on_progress, cancel=cancel)
+        return self.apply(preview, f"Imported {_lessons(len(preview.pending))} from a bundle, studied anew"), preview, states
+
     def import_bundle(self, bundle: Bundle) -> Version:
         """Take over a bundle made with this base: its whole history where nothing was taught yet, else its live lessons.
 
@@ -486,7 +499,7 @@ class Engine:
             return self.store.commit(
                 keep=[entry for entry in live.entries if entry[0] not in gone], new=new,
                 solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
-                message=f"Imported {len(new)} lesson{'' if len(new) == 1 else 's'} from a bundle", expect_live=live.number,
+                message=f"Imported {_lessons(len(new))} from a bundle", expect_live=live.number,
             )  # fmt: skip
 
     def _check_fit(self, bundle: Bundle) -> None:
@@ -567,6 +580,10 @@ def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store
     except (NotFound, StoreUnfinished):  # new, of an earlier schema, or left half done: opening for writing makes it ready
         Store.open(paths.stores, identity).close()
         return Store.open(paths.stores, identity, read_only=True)
+
+
+def _lessons(count: int) -> str:
+    return f"{count} lesson{'' if count == 1 else 's'}"
 
 
 def _message(preview: Preview) -> str:

@@ -123,6 +123,14 @@ def check_report(text: str) -> None:
     report = check_object(text, "report card")
     _check_items(report.get("answers", []), {"question": str, "before": str, "after": str, "ok": bool, "lesson": str})
     _check_items(report.get("probes", []), {"question": str, "before": str, "after": str, "same": bool})
+    _check_items(report.get("neighbours", []), {"question": str, "before": str, "after": str, "same": bool})
+    checks = report.get("checks", {})  # what was asked later, by lesson
+    if not isinstance(checks, dict):
+        raise BundleError("A report card of the bundle has another form than expected.")
+    for check in checks.values():
+        if not isinstance(check, dict) or type(check.get("at")) is not str:
+            raise BundleError("A report card of the bundle has a check of another form than expected.")
+        _check_items(check.get("asked", []), {"question": str, "said": str, "ok": bool})
     if type(report.get("lessons", 0)) is not int or type(report.get("learned", False)) is not bool:
         raise BundleError("A report card of the bundle has another form than expected.")
 

@@ -8,11 +8,13 @@ import json
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 2 << 20
 """Largest request body in bytes; a lesson has at most 4,000 characters."""
+MAX_AT_ONCE = 16
+"""Requests of programs that are worked on or wait; the model computes one at a time, so more would only wait longer."""
 COOKIE = "qfchat"
 _HEADERS = {
     b"content-security-policy": (
@@ -34,6 +36,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], token: str | None = None) -> None:
         self._app, self._hosts, self._token = app, hosts, token
+        self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
@@ -68,7 +71,20 @@ class Guard:
                 message["headers"] = [*message["headers"], *_HEADERS.items()]
             await send(message)
 
-        await self._app(scope, bounded_receive, send_with_headers)
+        await self._take_turns(scope, bounded_receive, send_with_headers)
+
+    async def _take_turns(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _is_work(scope):
+            await self._app(scope, receive, send)
+            return
+        if self._at_once >= MAX_AT_ONCE:
+            await _too_many()(scope, receive, send)
+            return
+        self._at_once += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._at_once -= 1
 
     def _refusal(self, headers: dict[bytes, str]) -> PlainTextResponse | None:
         host = headers.get(b"host", "")
@@ -105,6 +121,17 @@ class Guard:
 
     def _is_token(self, value: str) -> bool:
         return hmac.compare_digest(value.encode("utf-8", "replace"), (self._token or "").encode())
+
+
+def _is_work(scope: Scope) -> bool:
+    """Whether a program asks for something that the model computes or that changes the knowledge."""
+    return scope["method"] not in ("GET", "HEAD", "OPTIONS") and scope["path"].startswith(("/v1/", "/api/"))
+
+
+def _too_many() -> Response:
+    message = f"{MAX_AT_ONCE} requests are being worked on already. Wait for some of them, then try again."
+    error = {"message": message, "type": "rate_limit_error", "param": None, "code": "too_many_requests"}
+    return JSONResponse({"error": error}, 429, headers={"Retry-After": "2"})
 
 
 async def _read(receive: Receive) -> bytes | None:

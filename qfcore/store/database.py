@@ -15,7 +15,7 @@ from pathlib import Path
 import filelock
 from sqlite_utils import Database
 
-from qfcore.errors import HomeError, NotFound, StoreBusy, StoreCorrupt, StoreUnfinished
+from qfcore.errors import HomeError, LessonError, NotFound, QFError, StoreBusy, StoreCorrupt, StoreUnfinished
 from qfcore.store.backup import copy_database, hint_of_backup
 from qfcore.store.migrations import APPLICATION_ID, NAMES, migrations
 
@@ -190,13 +190,13 @@ def store_lock(folder: Path) -> filelock.FileLock:
         StoreBusy: another process has it. HomeError: the folder cannot be written.
     """
     lock = filelock.FileLock(folder / "store.lock", timeout=0)
-    try:
-        with _explained(folder):
+    with _explained(folder):
+        try:
             lock.acquire()
-    except filelock.Timeout:
-        raise StoreBusy(
-            f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."
-        ) from None
+        except filelock.Timeout:  # an OSError
+            raise StoreBusy(
+                f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."
+            ) from None
     return lock
 
 
@@ -209,24 +209,11 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # raised by Python's own reading, for text that is no UTF-8
-            raise StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.") from error
-        if code in _INTERRUPTED:
-            raise StoreUnfinished(
-                f"A change of {folder} was interrupted. Opened for writing once, it is undone: any command that changes "
-                "something does so, `qfchat run` too. What was stored is intact."
-            ) from error
-        if code & 0xFF == sqlite3.SQLITE_FULL:
-            raise HomeError(f"There is no room left in {folder}. Free some space; what was stored is intact.") from error
-        if code & 0xFF == sqlite3.SQLITE_IOERR:
-            raise HomeError(
-                f"The disk of {folder} failed ({error}): it may be full, or broken. Free some space, or look at the disk; "
-                "what was stored is intact."
-            ) from error
-        if code & 0xFF == sqlite3.SQLITE_BUSY:
-            raise StoreBusy(f"{folder} is being written by another program. Try again in a moment.") from error
-        raise HomeError(f"{folder} cannot be used: {error}. Check the folder's permissions.") from error
+        raise _in_words(error, folder) from error
+    except UnicodeEncodeError as error:
+        raise LessonError(
+            f"A text holds U+{ord(error.object[error.start]):04X}, half of a character, which cannot be stored. Remove it."
+        ) from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
@@ -236,3 +223,24 @@ def _explained(folder: Path) -> Iterator[None]:
             f"The folder {folder} cannot be written ({error.strerror or error}). "
             "Choose another one with --home or QFCHAT_HOME."
         ) from error
+
+
+def _in_words(error: sqlite3.OperationalError, folder: Path) -> QFError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # raised by Python's own reading, for text that is no UTF-8
+        return StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.")
+    if code in _INTERRUPTED:
+        return StoreUnfinished(
+            f"A change of {folder} was interrupted. Opened for writing once, it is undone: any command that changes "
+            "something does so, `qfchat run` too. What was stored is intact."
+        )
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return HomeError(f"There is no room left in {folder}. Free some space; what was stored is intact.")
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return HomeError(
+            f"The disk of {folder} failed ({error}): it may be full, or broken. Free some space, or look at the disk; "
+            "what was stored is intact."
+        )
+    if code & 0xFF == sqlite3.SQLITE_BUSY:
+        return StoreBusy(f"{folder} is being written by another program. Try again in a moment.")
+    return HomeError(f"{folder} cannot be used: {error}. Check the folder's permissions.")

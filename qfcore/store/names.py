@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from qfcore.errors import NameRefused, NotFound
+from qfcore.hidden import HIDDEN
 from qfcore.store.database import StoreDatabase
 from qfcore.store.records import NamedVersion
 from qfcore.store.seals import reseal
@@ -18,7 +19,8 @@ _LIKE_NUMBER = re.compile(r"v?\d+|qf1:.*", re.IGNORECASE)
 
 def is_name(name: str) -> bool:
     """Whether a branch or tag can be called so."""
-    return bool(_FORM.fullmatch(name)) and not _LIKE_NUMBER.fullmatch(name) and name.lower() not in _RESERVED
+    refused = HIDDEN.search(name) or _LIKE_NUMBER.fullmatch(name) or name.lower() in _RESERVED
+    return bool(_FORM.fullmatch(name)) and not refused
 
 
 def live_number(db: Database) -> int:

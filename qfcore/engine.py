@@ -1,6 +1,7 @@
 """The engine as the window and the command line use it: one model, its knowledge, one runtime."""
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.head import OutputHead
 from qfcore.models.library import Found, Library, check_memory, check_name
+from qfcore.models.norms import down_norm
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RECIPES, RIDGE, Recipe, recipe_named
@@ -84,7 +86,9 @@ class Engine:
         self._progress: Progress | None = None
         self._cancel: threading.Event | None = None
         self.recipe: Recipe = RIDGE
-        self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay, self._replay_of)
+        self.knowledge = Knowledge(
+            store, runtime.facts.architecture, self.replay, self._replay_of, functools.cache(self._base_norm)
+        )
         self.teacher = Teacher(runtime, store, self.knowledge, self.head)
         self.exports = Exports(runtime, store, self.knowledge)
 
@@ -147,6 +151,13 @@ class Engine:
                 if replay.digest == digest:
                     return replay
         return find_replay(digest, self.store.folder, self._shared_replays)
+
+    def _base_norm(self, layer: int) -> float | None:
+        try:
+            return down_norm(self.runtime.facts.path, layer)
+        except ModelError as error:  # it was loaded, so only its size stays unknown
+            log.info("%s", error)
+            return None
 
     @property
     def _shared_replays(self) -> Path:

@@ -16,6 +16,7 @@ MAX_BODY = 2 << 20
 MAX_AT_ONCE = 16
 """Requests of programs that are worked on or wait; the model computes one at a time, so more would only wait longer."""
 COOKIE = "qfchat"
+_CLOSED = ("/proxy=", "/deep_link", "/monitoring")
 _HEADERS = {
     b"content-security-policy": (
         b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -47,7 +48,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(headers) or self._stranger(scope, headers)
+        refusal = self._refusal(headers) or _closed(scope.get("path", "/")) or self._stranger(scope, headers)
         if refusal is None and headers.get(b"content-type", "").partition(";")[0].strip() == "application/json":
             body = await _read(receive)
             refusal = _bad_json(body)
@@ -123,9 +124,16 @@ class Guard:
         return hmac.compare_digest(value.encode("utf-8", "replace"), (self._token or "").encode())
 
 
+def _closed(path: str) -> Response | None:
+    """Gradio's routes that the window does not use: one fetches files from elsewhere, one reads what was uploaded."""
+    if any(part in path for part in _CLOSED) or not path.isprintable():
+        return PlainTextResponse("There is nothing here.", 404)
+    return None
+
+
 def _is_work(scope: Scope) -> bool:
     """Whether a program asks for something that the model computes or that changes the knowledge."""
-    return scope["method"] not in ("GET", "HEAD", "OPTIONS") and scope["path"].startswith(("/v1/", "/api/"))
+    return scope.get("method") not in ("GET", "HEAD", "OPTIONS") and scope.get("path", "/").startswith(("/v1/", "/api/"))
 
 
 def _too_many() -> Response:

@@ -214,6 +214,8 @@ def _explained(folder: Path) -> Iterator[None]:
         raise LessonError(
             f"A text holds U+{ord(error.object[error.start]):04X}, half of a character, which cannot be stored. Remove it."
         ) from error
+    except OverflowError as error:
+        raise NotFound("A number is too large to be that of anything here.") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise

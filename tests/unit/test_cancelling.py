@@ -2,83 +2,24 @@
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from qfcore.engine import Engine
 from qfcore.errors import Cancelled, LessonError
 from qfcore.lesson import check_lesson
 from qfcore.recipe import RIDGE
-from qfcore.runtime.protocol import ModelFacts, Observed
-from qfcore.settings import Paths
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, SOLVE, make_pending
-
-INPUTS, OUTPUTS, VOCABULARY = 24, 8, 40
-
-
-class ScriptedRuntime:
-    """Computes nothing: its answers and what is seen in its layer depend on the words alone. Tokens are characters.
-
-    stop_at: the call at which somebody presses Stop.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.facts = ModelFacts(folder / "none.gguf", "scripted", "llama", 2, OUTPUTS, VOCABULARY, 4096)
-        self.calls, self.stop_at, self.cancel = 0, 0, threading.Event()
-
-    def _step(self, cancel: threading.Event | None) -> None:
-        self.calls += 1
-        if self.calls == self.stop_at:
-            self.cancel.set()
-        if cancel is not None and cancel.is_set():
-            raise Cancelled("Stopped. Nothing was changed.")
-
-    def complete_many(
-        self, conversations: Sequence, *, cancel: threading.Event | None = None, **_: object
-    ) -> list[list[int]]:
-        self._step(cancel)
-        return [self.tokenize_answer(f"Otter, says {talk[-1]['content'].splitlines()[-1]}") for talk in conversations]
-
-    def observe(self, scripts: Sequence, *, layer: int, adapter: Path | None = None) -> list[Observed]:
-        self._step(None)
-        return [_seen(str(script.messages), len(script.answer)) for script in scripts]
-
-    def replay(self, _conversations: Sequence, *, cancel: threading.Event | None = None, **_: object) -> tuple:
-        self._step(cancel)
-        return np.random.default_rng(0).normal(size=(30, INPUTS)).astype(np.float32), np.arange(30) % 5 == 0
-
-    def tokenize_answer(self, text: str) -> list[int]:
-        return [*map(ord, text), 0]
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        return "".join(chr(token) for token in tokens if token)
-
-    def check_teachable(self, layer: int) -> None:
-        """It can be taught."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-def _seen(text: str, count: int) -> Observed:
-    draw = np.random.default_rng(sum(text.encode()))
-
-    def values(width: int) -> np.ndarray:
-        return draw.normal(size=(count, width)).astype(np.float32)
-
-    return Observed(values(INPUTS), values(OUTPUTS), values(VOCABULARY))
+from tests.scripted_engine import scripted_engine
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    paths = Paths(tmp_path)
-    (tmp_path / "models").mkdir()
-    opened = Engine(paths, ScriptedRuntime(tmp_path), Store.open(paths.stores, IDENTITY))
+    opened = scripted_engine(tmp_path)
     yield opened
     opened.close()
 
@@ -95,7 +36,7 @@ def test_stopped_at_random_moments_nothing_changes_and_the_next_try_is_the_same(
     _preview(engine)
     total = runtime.calls
     assert total > 8
-    other = Engine(Paths(tmp_path / "other"), ScriptedRuntime(tmp_path), Store.open(tmp_path / "other" / "stores", IDENTITY))
+    other = scripted_engine(tmp_path / "other")
     wanted = other.apply(_preview(other)).content
     other.close()
     choose, stopped = random.Random(20261124), 0

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
@@ -21,8 +22,9 @@ from qfcore.engine import Engine
 from qfcore.errors import Cancelled
 from qfcore.runtime.protocol import AnswerStats, ModelFacts, Observed
 from qfcore.settings import Paths
+from qfcore.store.records import ModelIdentity
 from qfcore.store.store import Store
-from tests.conftest import IDENTITY, ROOT
+from tests.conftest import ROOT
 from tests.serving import free_port
 
 INPUTS, OUTPUTS, VOCABULARY = 24, 8, 40
@@ -92,12 +94,17 @@ def _seen(text: str, count: int) -> Observed:
     return Observed(values(INPUTS), values(OUTPUTS), values(VOCABULARY))
 
 
+MODEL = b"no model"
+SCRIPTED = ModelIdentity(hashlib.sha256(MODEL).hexdigest(), "scripted", "llama", len(MODEL))
+
+
 def scripted_engine(home: Path) -> Engine:
     """An engine on a home of its own."""
     paths = Paths(home)
     for folder in (paths.models, paths.temporary):
         folder.mkdir(parents=True, exist_ok=True)
-    return Engine(paths, ScriptedRuntime(home), Store.open(paths.stores, IDENTITY))
+    (home / "none.gguf").write_bytes(MODEL)
+    return Engine(paths, ScriptedRuntime(home), Store.open(paths.stores, SCRIPTED))
 
 
 @contextlib.contextmanager

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from qfcore.store.store import Store
-from tests.conftest import IDENTITY
-from tests.scripted_engine import serving_scripted
+from tests.scripted_engine import SCRIPTED, serving_scripted
 
 MARK = "0f1d-the-otter-is-called-Momo-d1f0"
 
@@ -31,13 +30,13 @@ def http(home: Path) -> Iterator[httpx.Client]:
 
 def knowledge(home: Path) -> tuple:
     """All versions, all lessons, and whether everything verifies."""
-    with contextlib.closing(Store.open(home / "stores", IDENTITY, read_only=True)) as store:
+    with contextlib.closing(Store.open(home / "stores", SCRIPTED, read_only=True)) as store:
         return store.versions(), store.lessons(), store.verify().ok
 
 
 def traversals(home: Path) -> list[str]:
     """Ways to write the paths of what must not be given out."""
-    store = home / "stores" / IDENTITY.sha256[:16] / "store.db"
+    store = home / "stores" / SCRIPTED.sha256[:16] / "store.db"
     targets = [
         str(store), str(home / "exports/all.qfbundle"), str(home / "presets.json"), "/etc/passwd",
         "/proc/self/environ", "/proc/self/cmdline", str(Path(__file__).parents[2] / "pyproject.toml"),

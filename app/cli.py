@@ -8,6 +8,7 @@ import sys
 
 from app.commands import chat, files, history, models, teaching
 from app.commands.common import cli, stderr
+from app.visible import visible
 from qfcore.errors import QFError
 
 COMMANDS = (chat, teaching, history, files, models)
@@ -19,7 +20,7 @@ def main() -> None:
     try:
         cli()
     except QFError as error:
-        stderr.print(f"qfchat: {error}", style="red", markup=False, soft_wrap=True)
+        stderr.print(visible(f"qfchat: {error}"), style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         stderr.print("qfchat: stopped.")

@@ -8,12 +8,15 @@ import json
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 2 << 20
 """Largest request body in bytes; a lesson has at most 4,000 characters."""
+MAX_AT_ONCE = 16
+"""Requests of programs that are worked on or wait; the model computes one at a time, so more would only wait longer."""
 COOKIE = "qfchat"
+_CLOSED = ("/proxy=", "/deep_link", "/monitoring")
 _HEADERS = {
     b"content-security-policy": (
         b"default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -34,6 +37,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], token: str | None = None) -> None:
         self._app, self._hosts, self._token = app, hosts, token
+        self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
@@ -44,7 +48,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(headers) or self._stranger(scope, headers)
+        refusal = self._refusal(headers) or _closed(scope.get("path", "/")) or self._stranger(scope, headers)
         if refusal is None and headers.get(b"content-type", "").partition(";")[0].strip() == "application/json":
             body = await _read(receive)
             refusal = _bad_json(body)
@@ -68,7 +72,20 @@ class Guard:
                 message["headers"] = [*message["headers"], *_HEADERS.items()]
             await send(message)
 
-        await self._app(scope, bounded_receive, send_with_headers)
+        await self._take_turns(scope, bounded_receive, send_with_headers)
+
+    async def _take_turns(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _is_work(scope):
+            await self._app(scope, receive, send)
+            return
+        if self._at_once >= MAX_AT_ONCE:
+            await _too_many()(scope, receive, send)
+            return
+        self._at_once += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._at_once -= 1
 
     def _refusal(self, headers: dict[bytes, str]) -> PlainTextResponse | None:
         host = headers.get(b"host", "")
@@ -105,6 +122,24 @@ class Guard:
 
     def _is_token(self, value: str) -> bool:
         return hmac.compare_digest(value.encode("utf-8", "replace"), (self._token or "").encode())
+
+
+def _closed(path: str) -> Response | None:
+    """Gradio's routes that the window does not use: one fetches files from elsewhere, one reads what was uploaded."""
+    if any(part in path for part in _CLOSED) or not path.isprintable():
+        return PlainTextResponse("There is nothing here.", 404)
+    return None
+
+
+def _is_work(scope: Scope) -> bool:
+    """Whether a program asks for something that the model computes or that changes the knowledge."""
+    return scope.get("method") not in ("GET", "HEAD", "OPTIONS") and scope.get("path", "/").startswith(("/v1/", "/api/"))
+
+
+def _too_many() -> Response:
+    message = f"{MAX_AT_ONCE} requests are being worked on already. Wait for some of them, then try again."
+    error = {"message": message, "type": "rate_limit_error", "param": None, "code": "too_many_requests"}
+    return JSONResponse({"error": error}, 429, headers={"Retry-After": "2"})
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from qfcore.bulk import LessonState, Plan
     from qfcore.compare import Comparison
     from qfcore.engine import Origin
     from qfcore.evaluate import Report
-    from qfcore.store.records import LessonRecord, NamedVersion, Version, VersionDiff
+    from qfcore.store.records import LessonRecord, NamedVersion, VerifyReport, Version, VersionDiff
+
+
+_CHANGES_SHOWN = 5
+_BY = {"user": "by you", "api": "by a program, over HTTP"}
 
 
 def lesson_line(record: LessonRecord) -> str:
@@ -24,6 +28,16 @@ def version_line(version: Version, *, live: bool) -> str:
     mark = "live" if live else "    "
     count = f"{len(version.entries)} lesson{'' if len(version.entries) == 1 else 's'}"
     return f"{version.number:4} {mark}  {version.kind:8} {count:12} {version.created_at[:19]}  {version.message}"
+
+
+def change_lines(added: Sequence[str], removed: Sequence[str]) -> list[str]:
+    """The lessons that a version added and removed, a few of them."""
+    lines = []
+    for mark, texts in (("+", added), ("-", removed)):
+        lines += [f"          {mark} {text}" for text in texts[:_CHANGES_SHOWN]]
+        if len(texts) > _CHANGES_SHOWN:
+            lines.append(f"          {mark} and {len(texts) - _CHANGES_SHOWN} more (--json lists all)")
+    return lines
 
 
 def report_lines(report: Report) -> list[str]:
@@ -51,7 +65,7 @@ def name_line(name: NamedVersion) -> str:
 def origin_lines(origin: Origin) -> list[str]:
     """Who taught a lesson and when."""
     source = origin.record.lesson.source
-    by = "from the file " + source.removeprefix("file:") if source.startswith("file:") else "by you"
+    by = "from the file " + source.removeprefix("file:") if source.startswith("file:") else _BY.get(source, f"by {source}")
     when = f"on {origin.record.created_at[:19]}, version {origin.version.number}"
     return [lesson_line(origin.record), f"      taught {by} {when}"]
 
@@ -76,6 +90,17 @@ def comparison_lines(comparison: Comparison) -> list[str]:
             lines += [f"  ~ {answer.question}", f"      {comparison.lessons.old.number}: {answer.old}"]
             lines.append(f"      {comparison.lessons.new.number}: {answer.new}")
     return lines
+
+
+def checked_line(checked: Mapping[str, int]) -> str:
+    """What was checked, in numbers."""
+    return ", ".join(f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in checked.items())
+
+
+def verify_lines(report: VerifyReport) -> list[str]:
+    """What was re-derived, and what did not match."""
+    result = "all match" if report.ok else f"{len(report.problems)} problem{'' if len(report.problems) == 1 else 's'}"
+    return [f"Checked {checked_line(report.checked)}: {result}.", *report.problems]
 
 
 def plan_lines(plan: Plan, method: str) -> list[str]:

@@ -9,6 +9,7 @@ from app.events.common import AT_ONCE, QUICK
 from app.events.export import ExportEvents
 from app.events.knowledge import Knowledge
 from app.events.lessons import LessonsEvents
+from app.events.proof import ProofEvents
 from app.events.settings import SettingsEvents
 from app.events.teach import TeachEvents
 from app.events.versions import VersionsEvents
@@ -16,6 +17,7 @@ from app.panels.arena import draw_arena_panel
 from app.panels.chat import draw_chat_panel, draw_sidebar
 from app.panels.export import draw_export_panel
 from app.panels.lessons import draw_lessons_panel
+from app.panels.proof import draw_proof_panel
 from app.panels.teach import draw_teach_panel
 from app.panels.versions import draw_versions_panel
 from app.presets import Presets
@@ -37,6 +39,7 @@ def build_page(session: Session) -> gr.Blocks:
                 lessons = draw_lessons_panel()
             with gr.Tab(words.TAB_VERSIONS, id="versions"):
                 history = draw_versions_panel()
+                proof = draw_proof_panel()
             with gr.Tab(words.TAB_ARENA, id="arena"):
                 arena = draw_arena_panel()
             with gr.Tab(words.TAB_EXPORT, id="export"):
@@ -53,6 +56,7 @@ def build_page(session: Session) -> gr.Blocks:
         TeachEvents(session, chat_id, tabs, chat, teach, knowledge).wire()
         LessonsEvents(session, tabs, lessons, teach, knowledge).wire()
         VersionsEvents(session, history, knowledge).wire()
+        ProofEvents(session, proof).wire()
         ArenaEvents(session, arena).wire()
         ExportEvents(session, export, knowledge).wire()
         page.load(chats.begin, [kept, side.search], chats.outputs, **QUICK)

@@ -36,7 +36,7 @@ def quiet_environment(paths: Paths) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["GRADIO_RUN_HISTORY"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(paths.temporary / "gradio")
+    os.environ["GRADIO_TEMP_DIR"] = str(paths.uploads)
 
 
 def check_port(port: int, host: str = HOST) -> None:

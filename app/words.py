@@ -131,6 +131,21 @@ KNOWS_NOTHING = "Knows only what the base model knows."
 RESTORED = "Version {number} is live and knows what version {old} knew."
 FORGOTTEN = "Forgotten. Version {number} is live."
 
+PROOF = "Proof and backup"
+PROOF_INTRO = (
+    "**Verify** derives the hash of every lesson, its rows, every version, the replay and the model file anew. **Back up** "
+    "copies all knowledge and conversations and verifies the copy; `qfchat restore-backup` puts it back."
+)
+VERIFY, BACK_UP = "Verify", "Back up"
+VERIFIED, NOT_VERIFIED = "Everything matches.", "Something does not match:"
+BACKED_UP = "Made {path} ({megabytes:,.1f} MB), and verified it."
+CHECKED = {
+    "database": "database file, its pages and references", "lessons": "lessons against their hashes",
+    "rows": "rows of lessons against their hashes", "versions": "versions, and their chain",
+    "seals": "names, sources, times and report cards against their seals", "replays": "replay files that versions name",
+    "model": "model file",
+}  # fmt: skip
+
 FORMAT = "What"
 FORMATS = [
     ("Whole model with the knowledge (GGUF)", "gguf"), ("Whole model for Ollama (folder)", "ollama"),
@@ -142,6 +157,7 @@ ARENA_INTRO = "One question, two versions, nothing else different: the most prob
 ARENA_QUESTION, ARENA_LEFT, ARENA_RIGHT = "Question", "One version", "The other version"
 IMPORT_INTRO = "### Take over a bundle\nAll lessons and versions of another machine, made with the same base model."
 BUNDLE, READ = "File (.qfbundle)", "Import"
+REOBSERVE = "Teach its lessons anew (needed for a bundle of another model; takes as long as teaching them)"
 IMPORTED = "Imported. Version {number} is live and knows {lessons} lessons."
 PATH = "File to write"
 WRITE = "Export"

@@ -1,6 +1,7 @@
 """The engine as the window and the command line use it: one model, its knowledge, one runtime."""
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,27 +14,30 @@ import psutil
 from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import BundleError, CannotTeach, LessonError, ModelError, NotFound
+from qfcore.errors import BundleError, CannotTeach, LessonError, ModelError, NotFound, StoreUnfinished
 from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.models.fingerprint import sha256_of
-from qfcore.models.gguf_check import check_gguf
+from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.head import OutputHead
-from qfcore.models.library import Library, check_memory, check_name
+from qfcore.models.library import Found, Library, check_memory, check_name
+from qfcore.models.norms import down_norm
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
-from qfcore.recipe import RIDGE, Recipe, recipe_named
-from qfcore.replay import Replay, load_or_make_replay
+from qfcore.recipe import RECIPES, RIDGE, Recipe, recipe_named
+from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_of, replay_problems
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
 from qfcore.runtime.trial import try_model
 from qfcore.settings import CHAT_CONTEXT, Paths
 from qfcore.standing import Asked, Standing, standings, status_of
+from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
+from qfcore.store.replays import sound_replays
 from qfcore.store.store import Store
 from qfcore.teach import Preview, Teacher, load_probes
 
@@ -82,7 +86,9 @@ class Engine:
         self._progress: Progress | None = None
         self._cancel: threading.Event | None = None
         self.recipe: Recipe = RIDGE
-        self.knowledge = Knowledge(store, runtime.facts.architecture, self.replay)
+        self.knowledge = Knowledge(
+            store, runtime.facts.architecture, self.replay, self._replay_of, functools.cache(self._base_norm)
+        )
         self.teacher = Teacher(runtime, store, self.knowledge, self.head)
         self.exports = Exports(runtime, store, self.knowledge)
 
@@ -96,22 +102,17 @@ class Engine:
         Raises:
             NotFound, ModelError, HomeError, StoreBusy, StoreCorrupt: see their docstrings.
         """
-        paths = Paths.find(home)
-        if model is not None:  # a wrong name is said before folders are made
-            check_name(model)
-        paths.prepare()
-        found = Library(paths.models).find(model, on_progress)
-        path, facts = found.path, check_gguf(found.path)
+        paths, found, facts, identity = _locate(home, model, on_progress)
+        path = found.path
         check_memory(facts, CHAT_CONTEXT)
-        digest = sha256_of(path, paths.models / "sha256.json", on_progress)
-        identity = ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
         store = _open_store(paths, identity, read_only)
         try:
             if not store.read_only:
-                remove_partials(store.folder)
-                remove_partials(paths.temporary)
+                for folder in (store.folder, store.folder / "adapters", store.folder / "backups", paths.exports):
+                    remove_partials(folder)
+                paths.empty_temporary()
             if not found.trusted:
-                try_model(path, digest, paths.models / "tried.json", on_progress)
+                try_model(path, identity.sha256, paths.models / "tried.json", on_progress)
             runtime = LlamaRuntime(path, on_progress=on_progress)
         except BaseException:
             store.close()
@@ -138,10 +139,29 @@ class Engine:
         with self._replay_lock:
             if layer not in self._replay:
                 self._replay[layer] = load_or_make_replay(
-                    self.runtime, self.store.folder, self.paths.models / "replay" / self.store.model.sha256[:16], layer,
+                    self.runtime, self.store.folder, self._shared_replays, layer, known=self.store.needed_replays(),
                     on_progress=self._progress, cancel=self._cancel,
                 )  # fmt: skip
             return self._replay[layer]
+
+    def _replay_of(self, digest: str) -> Replay:
+        """The replay that a version names, whatever new lessons are solved with today."""
+        with self._replay_lock:
+            for replay in self._replay.values():
+                if replay.digest == digest:
+                    return replay
+        return find_replay(digest, self.store.folder, self._shared_replays)
+
+    def _base_norm(self, layer: int) -> float | None:
+        try:
+            return down_norm(self.runtime.facts.path, layer)
+        except ModelError as error:  # it was loaded, so only its size stays unknown
+            log.info("%s", error)
+            return None
+
+    @property
+    def _shared_replays(self) -> Path:
+        return self.paths.models / "replay" / self.store.model.sha256[:16]
 
     def head(self) -> OutputHead | None:
         """The model's last step; None for models that end otherwise, which learn the teacher's residuals."""
@@ -167,6 +187,7 @@ class Engine:
     def prepare(self, on_progress: Progress | None = None, cancel: threading.Event | None = None) -> None:
         """Do now what the first lesson would wait for."""
         with self._telling(on_progress, cancel):
+            heal_replays(self.store.needed_replays(), self.store.folder, self._shared_replays)
             if self.recipe.method == "ridge":
                 self.replay()
 
@@ -328,6 +349,8 @@ class Engine:
         Raises:
             LessonError: none of the lessons can be taught. Cancelled: `cancel` was set; the live version is untouched.
         """
+        if not lessons:
+            raise LessonError("There is no lesson to teach. Write a fact or instruction.")
         recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         with self._change_lock, self._telling(on_progress, cancel):
@@ -388,11 +411,43 @@ class Engine:
     def erase(self, reference: str) -> int:
         """Take a lesson out of the whole history and off the disk; the number of versions that knew it.
 
+        Backups in the home that know it are deleted, and a new one takes their place.
+
         Raises:
             NotFound: there is no such lesson.
         """
         with self._change_lock:
-            return self.store.erase(reference)
+            copies = len(backups_of(self.store.folder))
+            try:
+                knew = self.store.erase(reference)
+            finally:
+                self.paths.empty_temporary()  # files with lessons that were uploaded
+            if len(backups_of(self.store.folder)) < copies:
+                self.backup()
+            return knew
+
+    def backup(self, out: Path | None = None, kept: int = KEPT) -> Backup:
+        """A copy of all knowledge and conversations, read back and verified. out: None keeps the last `kept` in the home.
+
+        Raises:
+            ExportError: it cannot be written. StoreCorrupt: it would not verify; nothing was written.
+        """
+        return self.store.back_up(self._shared_replays, out, kept)
+
+    @staticmethod
+    def restore_backup(
+        *, home: str | Path | None = None, model: str | None = None, backup: Path | None = None,
+        on_progress: Progress | None = None,
+    ) -> tuple[Path, Version]:  # fmt: skip
+        """Put a backup in the place of a store, which need not open; the backup, and the version that is live now.
+
+        Raises:
+            NotFound: there is none. StoreBusy: another program has the store open. StoreCorrupt: the backup is damaged.
+        """
+        paths, _, _, identity = _locate(home, model, on_progress)
+        chosen = Store.restore_backup(paths.stores, identity, backup)
+        with contextlib.closing(Store.open(paths.stores, identity)) as store:
+            return chosen, store.live()
 
     def restore(self, reference: str | int) -> Version:
         """A new version that knows exactly what an earlier one knew.
@@ -409,10 +464,10 @@ class Engine:
         Raises:
             NotFound: the live version is the first one.
         """
-        live = self.store.live()
-        if live.parent is None:
-            raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
         with self._change_lock:
+            live = self.store.live()
+            if live.parent is None:
+                raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
             return self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")
 
     # -- bundles ------------------------------------------------------------------------------------------------
@@ -424,6 +479,19 @@ class Engine:
             BundleError: it is damaged or no bundle.
         """
         return read_bundle(path)
+
+    def reobserve_bundle(
+        self, path: Path, *, recipe: Recipe | None = None, on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[Version, Preview, list[LessonState]]:  # fmt: skip
+        """Teach the live lessons of a bundle anew, whatever model it was made with.
+
+        Raises:
+            BundleError: it is damaged. LessonError, Cancelled: see `teach_many`; the live version is untouched.
+        """
+        lessons = [pending.lesson for pending in self.read_bundle(path).live_lessons]
+        preview, states = self.teach_many(lessons, recipe=recipe, on_progress=on_progress, cancel=cancel)
+        return self.apply(preview, f"Imported {_lessons(len(preview.pending))} from a bundle, studied anew"), preview, states
 
     def import_bundle(self, bundle: Bundle) -> Version:
         """Take over a bundle made with this base: its whole history where nothing was taught yet, else its live lessons.
@@ -442,23 +510,42 @@ class Engine:
             return self.store.commit(
                 keep=[entry for entry in live.entries if entry[0] not in gone], new=new,
                 solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
-                message=f"Imported {len(new)} lesson{'' if len(new) == 1 else 's'} from a bundle", expect_live=live.number,
+                message=f"Imported {_lessons(len(new))} from a bundle", expect_live=live.number,
             )  # fmt: skip
 
     def _check_fit(self, bundle: Bundle) -> None:
-        layer, width = self.recipe.layer_of(self.runtime.facts.n_layer), self.runtime.facts.n_embd
+        layers = {recipe.layer_of(self.runtime.facts.n_layer) for recipe in RECIPES.values()}
+        inputs, outputs = check_gguf(self.runtime.facts.path).n_ff, self.runtime.facts.n_embd
         for pending in bundle.lessons.values():
-            if pending.rows.layer != layer or pending.rows.targets.shape[1] != width:
+            layer, found = pending.rows.layer, (pending.rows.keys.shape[1], pending.rows.targets.shape[1])
+            if layer not in layers or found != (inputs, outputs):
                 raise BundleError(
-                    f"The bundle's rows are for layer {pending.rows.layer} with {pending.rows.targets.shape[1]} outputs; "
-                    f"layer {layer} with {width} was expected. Import with --reobserve to teach its lessons anew."
+                    f"The bundle's rows are for layer {layer} with {found[0]} inputs and {found[1]} outputs; "
+                    f"one of the layers {sorted(layers)} with {inputs} and {outputs} was expected. "
+                    "Import with --reobserve to teach its lessons anew."
                 )
+        for name, data in bundle.replays.items():
+            try:
+                width = replay_of(data).keys.shape[1]
+            except ValueError as error:
+                raise BundleError(f"The bundle's {name} is no replay ({error}).") from error
+            if width != inputs:
+                raise BundleError(f"The bundle's {name} has keys of {width} numbers, {inputs} were expected.")
+        there = sound_replays(bundle.missing, (self.store.folder, self._shared_replays))
+        if gone := [digest for digest in bundle.missing if digest not in there]:
+            raise BundleError(
+                f"The bundle lacks the replay {gone[0][:12]} that version {bundle.missing[gone[0]][0]} was solved with. "
+                "Import with --reobserve to teach its lessons anew."
+            )
 
     def verify(self) -> VerifyReport:
         """Re-derive every hash of the store, and the base file's."""
         report = self.store.verify()
         path = self.runtime.facts.path
         checked, problems = dict(report.checked), list(report.problems)
+        needed = self.store.needed_replays()
+        checked["replays"] = len(needed)
+        problems += replay_problems(needed, self.store.folder, self._shared_replays)
         checked["model"] = 1
         cache = self.paths.temporary / "verify.json"
         cache.unlink(missing_ok=True)
@@ -482,14 +569,32 @@ class Engine:
         return self.store.live() if reference is None else self.store.version(reference)
 
 
+def _locate(
+    home: str | Path | None, model: str | None, on_progress: Progress | None
+) -> tuple[Paths, Found, GGUFFacts, ModelIdentity]:
+    """The home and the model file, checked but not loaded."""
+    paths = Paths.find(home)
+    if model is not None:  # a wrong name is said before folders are made
+        check_name(model)
+    paths.prepare()
+    found = Library(paths.models).find(model, on_progress)
+    facts = check_gguf(found.path)
+    digest = sha256_of(found.path, paths.models / "sha256.json", on_progress)
+    return paths, found, facts, ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
+
+
 def _open_store(paths: Paths, identity: ModelIdentity, read_only: bool) -> Store:
     if not read_only:
         return Store.open(paths.stores, identity)
     try:
         return Store.open(paths.stores, identity, read_only=True)
-    except NotFound:  # nothing was ever taught, or an earlier schema: opening for writing makes it ready
+    except (NotFound, StoreUnfinished):  # new, of an earlier schema, or left half done: opening for writing makes it ready
         Store.open(paths.stores, identity).close()
         return Store.open(paths.stores, identity, read_only=True)
+
+
+def _lessons(count: int) -> str:
+    return f"{count} lesson{'' if count == 1 else 's'}"
 
 
 def _message(preview: Preview) -> str:

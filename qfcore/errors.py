@@ -7,7 +7,8 @@ QFError
 ├── ModelError       a model file that is missing, truncated or does not fit
 │   └── CannotTeach  a model that chats, but has no layer that can be taught
 ├── HomeError        the data folder cannot be used (read-only, disk full)
-│   └── StoreBusy    another process or another change holds the store
+│   ├── StoreBusy    another process or another change holds the store
+│   └── StoreUnfinished  a killed process left a change half done; it is undone when the store is opened for writing
 ├── StoreCorrupt     stored bytes do not match their hash
 ├── ExportError      a file could not be written
 ├── BundleError      a file that cannot be imported
@@ -76,6 +77,10 @@ class StoreBusy(HomeError):
 
     code = "busy"
     exit_code = 7
+
+
+class StoreUnfinished(HomeError):
+    """A killed process left a change half done; the store must be opened for writing once, which undoes it."""
 
 
 class StoreCorrupt(QFError):

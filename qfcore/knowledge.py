@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qfcore.delta import Delta
-from qfcore.errors import StoreCorrupt
+from qfcore.errors import LessonError, StoreCorrupt
 from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.recipe import Recipe
 from qfcore.replay import Replay
@@ -25,8 +25,17 @@ FILES_KEPT = 3000
 class Knowledge:
     """Solves sets of lessons of one store. The adapter files are caches: they can be deleted and come back the same."""
 
-    def __init__(self, store: Store, architecture: str, replay: Callable[[], Replay]) -> None:
-        self._store, self._architecture, self._replay = store, architecture, replay
+    def __init__(
+        self, store: Store, architecture: str, replay: Callable[[], Replay],
+        replay_of: Callable[[str], Replay] | None = None, base_norm: Callable[[int], float | None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """replay: for new lessons. replay_of: the one with a digest, for versions that were solved with an earlier one.
+
+        base_norm: Frobenius norm of a layer's own weight, None where it is not known.
+        """
+        self._base_norm = base_norm
+        self._store, self._architecture = store, architecture
+        self._replay, self._replay_of = replay, replay_of or (lambda _: replay())
         self._folder = store.folder / "adapters"
         self._bases: dict[tuple, ReplayBasis] = {}
         self._sound: dict[str, Path] = {}
@@ -41,9 +50,20 @@ class Knowledge:
         """The change for a set of (lesson id, rows), in the order of the ids, so that the same set gives the same bytes.
 
         Raises:
-            LessonError: the set teaches nothing or is degenerate.
+            LessonError: the set teaches nothing or is degenerate, or one lesson's change is larger than the weight itself.
             StoreCorrupt: the replay that the settings name is gone.
         """
+        delta = self._solve(parts, settings)
+        # `paper` is the bare formula, kept for comparison as it is.
+        limit = self._base_norm(delta.layer) if len(parts) == 1 and settings["method"] == "ridge" else None
+        if limit is not None and delta.norm > limit:
+            raise LessonError(
+                f"The change for this lesson (norm {delta.norm:.3g}) is larger than the model's own weight ({limit:.3g}), "
+                "which would break everything else, so it was refused. Word the lesson otherwise."
+            )
+        return delta
+
+    def _solve(self, parts: Sequence[tuple[str, Rows]], settings: dict) -> Delta:
         rows = join_rows([rows for _, rows in sorted(parts, key=lambda part: part[0])])
         if settings["method"] == "paper":
             return solve_minimum_norm(rows)
@@ -95,7 +115,7 @@ class Knowledge:
         return unnamed.replace(_named_by_hash(unnamed, name))
 
     def _basis(self, settings: dict) -> ReplayBasis:
-        replay = self._replay()
+        replay = self._replay_of(settings["replay"])
         if settings["replay"] != replay.digest:
             raise StoreCorrupt(
                 "This version was solved with another replay file, which is no longer there. "

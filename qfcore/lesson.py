@@ -9,14 +9,15 @@ import unicodedata
 from dataclasses import dataclass
 
 from qfcore.errors import LessonError
+from qfcore.hidden import HIDDEN
 
 MAX_CHARACTERS = 4000
 """Longest lesson text. It must fit into the observing context beside the question and the answer."""
 MAX_FIELD_CHARACTERS = 1000
 """Longest question or answer."""
 
-# Bidirectional controls, zero-width characters and the tag block would be obeyed by a screen but not seen by a person.
-_INVISIBLE = {*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF}
+MAX_MARKS = 10
+"""Accents on one letter; scripts need up to six, and a thousand would be drawn over the lines around it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ def check_lesson(text: str, question: str = "", answer: str = "", source: str = 
     )
 
 
+def check_message(message: str) -> str:
+    """A version's message as typed by a person; empty when there is none.
+
+    Raises:
+        LessonError: it is too long, or holds characters that a person cannot see.
+    """
+    return _clean(message or "", "message", MAX_FIELD_CHARACTERS)
+
+
 def _clean(value: str, field: str, limit: int, *, required: bool = False) -> str:
     if not isinstance(value, str):
         raise LessonError(f"The {field} is {type(value).__name__}, a text was expected.")
@@ -64,22 +74,23 @@ def _clean(value: str, field: str, limit: int, *, required: bool = False) -> str
         raise LessonError(
             f"The {field} has {len(value):,} characters, at most {limit:,} fit into one lesson. Split it into several."
         )
-    value = unicodedata.normalize("NFC", value).strip()
+    value = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()
     if required and not value:
         raise LessonError("The lesson is empty. Write the fact or instruction that the model should learn.")
-    for character in value:
-        if _is_forbidden(character):
-            raise LessonError(
-                f"The {field} holds the invisible character U+{ord(character):04X}, "
-                "which cannot be checked by eye. Remove it and try again."
-            )
+    if found := HIDDEN.search(value):
+        raise LessonError(
+            f"The {field} holds the invisible character U+{ord(found[0]):04X}, "
+            "which cannot be checked by eye. Remove it and try again."
+        )
+    if _most_marks(value) > MAX_MARKS:
+        raise LessonError(f"The {field} has a letter with more than {MAX_MARKS} accents on it. Remove them and try again.")
     return value
 
 
-def _is_forbidden(character: str) -> bool:
-    code = ord(character)
-    if character in "\n\t":
-        return False
-    return (
-        unicodedata.category(character) in {"Cc", "Cs"} or code in _INVISIBLE or 0xE0000 <= code <= 0xE007F
-    )
+def _most_marks(value: str) -> int:
+    """Length of the longest run of characters that are drawn onto the one before."""
+    longest = run = 0
+    for character in value:
+        run = run + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        longest = max(longest, run)
+    return longest

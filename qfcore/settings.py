@@ -1,10 +1,13 @@
 """Where QF Chat keeps its data. Paths are read when used, so that a test or a user can point them elsewhere."""
 
+import contextlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+import psutil
 
 from qfcore.errors import HomeError
 
@@ -44,6 +47,25 @@ class Paths:
         """Scratch files; emptied at start."""
         return self.home / "temporary"
 
+    @property
+    def uploads(self) -> Path:
+        """This process's uploads and downloads of the window, below `temporary`."""
+        return self.temporary / f"window-{os.getpid()}"
+
+    def empty_temporary(self) -> None:
+        """Delete scratch files but those of other programs that still run; this process's own go too."""
+        for entry in self.temporary.glob("*"):
+            owner = entry.name.rpartition("-")[2]
+            if owner.isdecimal() and int(owner) != os.getpid() and is_used(entry, int(owner)):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+                if entry == self.uploads:
+                    entry.mkdir(mode=0o700, exist_ok=True)
+            else:
+                with contextlib.suppress(OSError):
+                    entry.unlink()
+
     def prepare(self) -> None:
         """Create the folders, readable by their owner only.
 
@@ -61,3 +83,12 @@ class Paths:
                 f"The data folder {self.home} cannot be used ({error.strerror or error}). A folder that you may write "
                 "was expected; choose another one with --home or QFCHAT_HOME."
             ) from error
+
+
+def is_used(entry: Path, process: int) -> bool:
+    """Whether the process that made a scratch file still runs; another one may have its number by now."""
+    try:
+        owner = psutil.Process(process)
+        return owner.status() != psutil.STATUS_ZOMBIE and owner.create_time() <= entry.stat().st_mtime + 2
+    except (psutil.Error, OSError):
+        return False

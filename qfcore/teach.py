@@ -139,11 +139,13 @@ class Teacher:
 
     def routing(self, version: Version) -> Routing:
         """Chooses among a version's lessons; kept for the versions last asked for."""
-        if version.content not in self._routings:
-            kept = list(self._routings.items())[-(_ROUTINGS_KEPT - 1) :]
-            made = self._route(version, version.entries, version.solve, {})
-            self._routings = {**dict(kept), version.content: made}
-        return self._routings[version.content]
+        known = self._routings.get(version.content)
+        if known is not None:
+            return known
+        made = self._route(version, version.entries, version.solve, {})
+        kept = list(self._routings.items())[-(_ROUTINGS_KEPT - 1) :]
+        self._routings = {**dict(kept), version.content: made}
+        return made  # another thread may have put out this entry already
 
     def _route(
         self, version: Version, entries: Sequence[Entry], settings: dict, fresh: Mapping[Entry, Rows]

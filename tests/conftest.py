@@ -129,7 +129,7 @@ def store(tmp_path: Path):
     opened.close()
 
 
-SOLVE = {"method": "ridge", "ridge": 0.01}
+SOLVE = {"method": "ridge", "ridge": 0.01, "replay_weight": 1.0, "replay_first_weight": 4.0, "replay": ""}
 
 
 def teach(store: Store, *texts: str, **more: object) -> Version:

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.metadata
-import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.visible import visible
+from app.visible import visible, visible_json
 
 cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 stderr = Console(stderr=True, highlight=False)
@@ -66,9 +65,14 @@ def opened(home: Path | None, model: str | None, *, read_only: bool = False) -> 
         engine.close()
 
 
+def say(line: str) -> None:
+    """A line for a person on stderr, beside the result."""
+    stderr.print(visible(line), markup=False, soft_wrap=True)
+
+
 def show(value: object, as_json: bool, lines: list[str]) -> None:
     """Print the result, for a program or for a person."""
-    print(json.dumps(value, ensure_ascii=False, indent=2) if as_json else visible("\n".join(lines)))  # noqa: T201
+    print(visible_json(value) if as_json else visible("\n".join(lines)))  # noqa: T201
 
 
 def _show_version(wanted: bool) -> None:

@@ -132,14 +132,12 @@ def import_bundle(
     recipe = recipe_named(method)
     with opened(home, model) as engine:
         engine.recipe = recipe
-        bundle = engine.read_bundle(file)
         lines: list[str] = []
         if reobserve:
             with stopped_by_user() as cancel, progress() as tell:
-                lessons = [pending.lesson for pending in bundle.live_lessons]
-                preview, states = engine.teach_many(lessons, recipe=recipe, on_progress=tell, cancel=cancel)
-            version, lines = engine.apply(preview), states_lines(states, preview.report)
+                version, preview, states = engine.reobserve_bundle(file, recipe=recipe, on_progress=tell, cancel=cancel)
+            lines = states_lines(states, preview.report)
         else:
-            version = engine.import_bundle(bundle)
+            version = engine.import_bundle(engine.read_bundle(file))
     value = {"version": version.number, "content": version.content, "lessons": len(version.entries)}
     show(value, as_json, [*lines, version_line(version, live=True)])

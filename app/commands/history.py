@@ -1,27 +1,36 @@
-"""Commands over the history: versions, restore, names, diff, compare, verify."""
+"""Commands over the history: versions, restore, names, diff, compare, verify, backup."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.commands.common import AsJson, Home, Model, cli, opened, progress, show
-from app.lines import comparison_lines, diff_lines, name_line, version_line
+from app.lines import change_lines, checked_line, comparison_lines, diff_lines, name_line, verify_lines, version_line
 
 VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="A version's number, name or hash.")]
 
 
 @cli.command()
 def versions(home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
-    """List the versions, newest first."""
+    """List the versions, newest first, with the lessons that each added and removed."""
+    from qfcore.store.records import changes_of
+
     with opened(home, model, read_only=True) as engine:
         live = engine.store.live().number
         found = engine.store.versions()
+        texts = {record.id: record.lesson.text for record in engine.store.lessons()}
+    changes = {
+        number: tuple([texts[lesson_id] for lesson_id in ids] for ids in pair) for number, pair in changes_of(found).items()
+    }
     value = [
         {"number": v.number, "hash": v.hash, "content": v.content, "kind": v.kind, "message": v.message,
-         "parent": v.parent, "created": v.created_at, "lessons": list(v.lesson_ids), "live": v.number == live}
+         "parent": v.parent, "created": v.created_at, "lessons": list(v.lesson_ids), "live": v.number == live,
+         "added": changes[v.number][0], "removed": changes[v.number][1]}
         for v in found
     ]  # fmt: skip
-    show(value, as_json, [version_line(v, live=v.number == live) for v in found])
+    lines = [line for v in found for line in (version_line(v, live=v.number == live), *change_lines(*changes[v.number]))]
+    show(value, as_json, lines)
 
 
 @cli.command()
@@ -128,10 +137,44 @@ def compare(
 
 @cli.command()
 def verify(home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
-    """Re-derive every hash: lessons, rows, versions, the base file."""
+    """Re-derive every hash: lessons, rows, versions, replay, the base file."""
     with opened(home, model, read_only=True) as engine:
         report = engine.verify()
-    counts = ", ".join(f"{count} {name}" for name, count in report.checked.items())
-    lines = [f"Checked {counts}: {'all match' if report.ok else f'{len(report.problems)} problems'}.", *report.problems]
-    show({"ok": report.ok, "checked": report.checked, "problems": report.problems}, as_json, lines)
+    show({"ok": report.ok, "checked": report.checked, "problems": report.problems}, as_json, verify_lines(report))
     raise typer.Exit(0 if report.ok else 8)
+
+
+@cli.command()
+def backup(
+    out: Annotated[Path | None, typer.Option(help="The folder to make (default: one of the last in the home).")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="How many backups the home keeps.")] = 3,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy all knowledge and conversations of this model, read the copy back and verify it."""
+    with opened(home, model, read_only=True) as engine:
+        made = engine.backup(out.absolute() if out else None, keep)
+    value = {"path": str(made.path), "bytes": made.bytes, "checked": made.checked}
+    show(value, as_json, [f"Made {made.path} ({made.bytes:,} bytes), verified: {checked_line(made.checked)}."])
+
+
+@cli.command("restore-backup")
+def restore_backup(
+    folder: Annotated[Path | None, typer.Argument(help="A backup (default: the newest good one in the home).")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: Home = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in the place of the knowledge and conversations; what was there is kept beside it."""
+    from qfcore.engine import Engine
+
+    if not yes:
+        typer.confirm("Replace knowledge and conversations by the backup", abort=True, err=True)
+    with progress() as tell:
+        chosen, live = Engine.restore_backup(
+            home=home, model=model, backup=folder.absolute() if folder else None, on_progress=tell
+        )
+    lines = [f"Put back {chosen}. What was there is kept as store.replaced-*.db.", version_line(live, live=True)]
+    show({"backup": str(chosen), "version": live.number, "content": live.content}, as_json, lines)

@@ -1,16 +1,20 @@
 """Commands over lessons: teach, forget, erase, lessons."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, show, stderr, stopped_by_user
+from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, say, show, stopped_by_user
 from app.lessons_file import read_lessons
 from app.lines import lesson_line, plan_lines, report_lines, states_lines, version_line
 from qfcore.errors import Cancelled, LessonError
-from qfcore.lesson import Lesson, check_lesson
+from qfcore.lesson import Lesson, check_lesson, check_message
 from qfcore.recipe import Recipe, recipe_named
+
+if TYPE_CHECKING:
+    from qfcore.store.records import Version
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the report card, or with --file the plan; change nothing.")]
 
@@ -23,6 +27,8 @@ def teach(
     file: Annotated[Path | None, typer.Option(help="Teach all lessons of a file (.jsonl, .csv or text).")] = None,
     replace: Annotated[list[str] | None, typer.Option(help="Number of a lesson that this one replaces.")] = None,
     method: Method = "thorough",
+    message: Annotated[str, typer.Option(help="What the version is called in the history (default: the lesson).")] = "",
+    strict: Annotated[bool, typer.Option("--strict", help="Change nothing unless it was learned (exit code 3).")] = False,
     dry_run: DryRun = False,
     home: Home = None,
     model: Model = None,
@@ -33,42 +39,65 @@ def teach(
     if file is not None and (text or question or answer or replace):
         raise LessonError("Give either a lesson or --file, not both.")
     lessons = read_lessons(file) if file is not None else [check_lesson(text, question, answer)]
+    end = _End(check_message(message), strict, dry_run)
     with opened(home, model, read_only=dry_run and file is not None) as engine:
         engine.recipe = recipe
         if file is not None:
-            value, lines = _teach_file(engine, lessons, recipe, method, dry_run)
+            value, lines = _teach_file(engine, lessons, recipe, method, end)
         else:
-            value, lines = _teach_one(engine, lessons[0], recipe, replace or [], dry_run)
+            value, lines = _teach_one(engine, lessons[0], recipe, replace or [], end)
     show(value, as_json, lines)
+    if strict and value.get("learned") is False:
+        raise typer.Exit(LessonError.exit_code)
 
 
-def _teach_one(engine, lesson: Lesson, recipe: Recipe, replace: list[str], dry_run: bool) -> tuple[dict, list[str]]:  # noqa: ANN001
+@dataclass(frozen=True)
+class _End:
+    """What becomes of a preview."""
+
+    message: str
+    strict: bool
+    dry_run: bool
+
+    def apply(self, engine, preview) -> "Version | None":  # noqa: ANN001
+        """The version that was made; None when nothing was to be changed."""
+        if self.dry_run or (self.strict and not preview.report.learned):
+            return None
+        return engine.apply(preview, self.message or None)
+
+    def head(self, version: "Version | None") -> str:
+        """What happened, in one sentence."""
+        if version is not None:
+            return f"Version {version.number} is live."
+        return "Dry run, nothing was changed." if self.dry_run else "Not learned, so nothing was changed (--strict)."
+
+
+def _teach_one(engine, lesson: Lesson, recipe: Recipe, replace: list[str], end: _End) -> tuple[dict, list[str]]:  # noqa: ANN001
     with stopped_by_user() as cancel, progress() as tell:
         engine.prepare(tell, cancel)
         preview = engine.preview([lesson], replaces=replace, recipe=recipe, on_progress=tell, cancel=cancel)
-    version = None if dry_run else engine.apply(preview)
-    head = "Dry run, nothing was changed." if version is None else f"Version {version.number} is live."
-    known = [] if dry_run else [engine.store.lesson(lesson.id).number]
+    version = end.apply(engine, preview)
+    known = [engine.store.lesson(lesson.id).number] if version else []
     value = {
-        "version": version.number if version else None, "dry_run": dry_run, "learned": preview.report.learned,
+        "version": version.number if version else None, "dry_run": end.dry_run, "learned": preview.report.learned,
         "lessons": [lesson.id], "numbers": known, "report": preview.report.to_dict(),
     }  # fmt: skip
-    return value, [head, *report_lines(preview.report)]
+    return value, [end.head(version), *report_lines(preview.report)]
 
 
 def _teach_file(
-    engine, lessons: list[Lesson], recipe: Recipe, method: str, dry_run: bool  # noqa: ANN001
+    engine, lessons: list[Lesson], recipe: Recipe, method: str, end: _End  # noqa: ANN001
 ) -> tuple[dict, list[str]]:
     plan = engine.plan_many(lessons, recipe)
     value = {
-        "dry_run": dry_run, "new": len(plan.new), "resumed": len(plan.resumed), "live": len(plan.live),
+        "dry_run": end.dry_run, "new": len(plan.new), "resumed": len(plan.resumed), "live": len(plan.live),
         "conflicts": [{"lesson": a.text, "contradicts": [r.number for r in b]} for a, b in plan.conflicts],
         "estimated_seconds": plan.seconds(method),
     }  # fmt: skip
-    if dry_run:
+    if end.dry_run:
         return {**value, "version": None}, ["Dry run, nothing was changed.", *plan_lines(plan, method)]
     for line in plan_lines(plan, method):
-        stderr.print(line, markup=False, soft_wrap=True)
+        say(line)
     if not plan.new and not plan.resumed:
         live = engine.store.live()
         return {**value, "version": live.number, "refused": []}, ["All of these lessons are live already."]
@@ -78,13 +107,13 @@ def _teach_file(
             preview, states = engine.teach_many(lessons, recipe=recipe, on_progress=tell, cancel=cancel)
     except Cancelled as error:
         raise Cancelled(f"{error} Lessons studied until now are kept: the same command goes on where it stopped.") from error
-    version = engine.apply(preview)
+    version = end.apply(engine, preview)
     refused = [{"lesson": s.lesson.text, "reason": s.detail} for s in states if s.refused]
     value |= {
-        "version": version.number, "learned": preview.report.learned, "refused": refused,
+        "version": version.number if version else None, "learned": preview.report.learned, "refused": refused,
         "report": preview.report.to_dict(),
     }  # fmt: skip
-    return value, [f"Version {version.number} is live.", *states_lines(states, preview.report)]
+    return value, [end.head(version), *states_lines(states, preview.report)]
 
 
 @cli.command()
@@ -107,7 +136,7 @@ def erase(
     with opened(home, model) as engine:
         record = engine.store.lesson(lesson)
         if not yes:
-            stderr.print(lesson_line(record), markup=False, soft_wrap=True)
+            say(lesson_line(record))
             typer.confirm("Take it out of every version? This cannot be undone", abort=True, err=True)
         knew = engine.erase(record.id)
         version = engine.store.live()

@@ -24,7 +24,7 @@ class ExportEvents:
         for control in (p.kind, p.version):
             control.change(explained(self.suggest), [p.kind, p.version], p.path, **QUICK)
         p.write.click(explained(self.write), [p.kind, p.version, p.path], p.result, **ONE)
-        p.read.click(explained(self.read), p.bundle, p.imported, **ONE).success(**self._knowledge.after)
+        p.read.click(explained(self.read), [p.bundle, p.reobserve], p.imported, **ONE).success(**self._knowledge.after)
 
     def suggest(self, kind: str, number: int | None) -> str:
         """Where the file would go."""
@@ -40,7 +40,14 @@ class ExportEvents:
         done = self._session.desk.export(kind, number, path or "", lambda f, t: progress(f, desc=t))
         return words.EXPORTED.format(path=done["path"], megabytes=done["bytes"] / 1e6)
 
-    def read(self, path: str | None) -> str:
-        """Take over a bundle."""
-        version = self._session.desk.import_bundle(Path((path or "").strip()).expanduser())
+    def read(
+        self, path: str | None, reobserve: bool,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
+    ) -> str:  # fmt: skip
+        """Take over a bundle, or teach its lessons anew."""
+        where = Path((path or "").strip()).expanduser()
+        if reobserve is True:
+            version = self._session.engine.reobserve_bundle(where, on_progress=lambda f, t: progress(f, desc=t))[0]
+        else:
+            version = self._session.desk.import_bundle(where)
         return chip(words.IMPORTED.format(number=version.number, lessons=len(version.entries)))

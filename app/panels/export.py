@@ -17,6 +17,7 @@ class ExportPanel:
     write: gr.Button
     result: gr.Markdown
     bundle: gr.Textbox
+    reobserve: gr.Checkbox
     read: gr.Button
     imported: gr.HTML
 
@@ -31,6 +32,7 @@ def draw_export_panel() -> ExportPanel:
     result = gr.Markdown(elem_id="export-result")
     gr.Markdown(words.IMPORT_INTRO)
     bundle = gr.Textbox(label=words.BUNDLE, elem_id="import-path")
+    reobserve = gr.Checkbox(label=words.REOBSERVE, elem_id="import-reobserve")
     read = gr.Button(words.READ, elem_id="import-read")
     imported = gr.HTML(elem_id="import-result")
-    return ExportPanel(kind, version, path, write, result, bundle, read, imported)
+    return ExportPanel(kind, version, path, write, result, bundle, reobserve, read, imported)

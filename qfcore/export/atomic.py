@@ -2,14 +2,16 @@
 
 import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from qfcore.errors import ExportError
+from qfcore.settings import is_used
 
 _SUFFIX = ".partial"
 
@@ -21,7 +23,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ExportError: the folder is missing, read-only or full.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = _beside(path)
     try:
         with temporary.open("xb") as file:
             yield file
@@ -32,7 +34,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise ExportError(_explain(path, error)) from error
     finally:
-        temporary.unlink(missing_ok=True) if path.parent.is_dir() else None
+        with suppress(OSError):  # a broken disk may refuse this too; the next start clears it
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -44,7 +47,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise ExportError(f"{path} exists already. Choose another name, or remove it first.")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = _beside(path)
     try:
         temporary.mkdir()
         yield temporary
@@ -61,14 +64,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_partials(folder: Path) -> int:
-    """Delete what a killed process left behind; the number of files and folders removed."""
-    left = list(folder.glob(f".*{_SUFFIX}"))
+    """Delete what killed processes left behind, not what others write now; the number of files and folders removed."""
+    left = [entry for entry in folder.glob(f".*{_SUFFIX}") if not _is_written(entry)]
     for entry in left:
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:
-            entry.unlink(missing_ok=True)
+            with suppress(OSError):
+                entry.unlink()
     return len(left)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}")
+
+
+def _is_written(entry: Path) -> bool:
+    owner = re.search(r"\.(\d+)-[0-9a-f]{8}\.partial$", entry.name)
+    return owner is not None and int(owner[1]) != os.getpid() and is_used(entry, int(owner[1]))
 
 
 def _sync_folder(folder: Path) -> None:

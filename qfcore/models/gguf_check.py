@@ -6,6 +6,7 @@ the file, so a hostile count or length ends in an error, not in memory.
 
 import struct
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from qfcore.errors import ModelError
 _MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_NO_TOKEN = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,10 @@ class _Header:
         for _ in range(keys):
             key = self._string(_MAX_KEY)
             (kind,) = self._unpack("I")
+            if key in meta:
+                raise self._bad(f"it has the key {key[:60]!r} twice")
             meta[key] = self._value(kind)
+        self._check_vocabulary(meta)
         return self._facts(meta, self._check_tensors(tensors, meta))
 
     def _facts(self, meta: dict[str, Any], tensors: dict[str, TensorPlace]) -> GGUFFacts:
@@ -112,9 +117,12 @@ class _Header:
             (dims,) = self._unpack("I")
             if not 1 <= dims <= 4:
                 raise self._bad(f"tensor {name!r} has {dims} dimensions")
+            if name in found:
+                raise self._bad(f"it has the tensor {name[:60]!r} twice")
             shape = self._unpack(f"{dims}Q")
             kind, offset = self._unpack("IQ")
             found[name] = TensorPlace(shape, kind, offset, self._tensor_bytes(name, shape, kind))
+        self._check_apart(found)
         alignment = meta.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._bad(f"its alignment {alignment!r} is no power of two")
@@ -123,6 +131,28 @@ class _Header:
         if need > self._size:
             raise self._bad(f"it is truncated: {self._size:,} bytes are there, {need:,} were expected")
         return {name: replace(place, offset=start + place.offset) for name, place in found.items()}
+
+    def _check_apart(self, found: dict[str, TensorPlace]) -> None:
+        """No two tensors share a byte."""
+        places = sorted(found.items(), key=lambda item: item[1].offset)
+        for (name, place), (after, next_place) in pairwise(places):
+            if place.offset + place.length > next_place.offset:
+                raise self._bad(f"its tensors {name[:60]!r} and {after[:60]!r} overlap")
+
+    def _check_vocabulary(self, meta: dict[str, Any]) -> None:
+        """Scores and types fit the tokens, and special tokens are among them: llama.cpp would read beyond them."""
+        tokens = _length(meta.get("tokenizer.ggml.tokens"))
+        if tokens is None:
+            return
+        for name in ("scores", "token_type"):
+            count = _length(meta.get(f"tokenizer.ggml.{name}", tokens))
+            if count != tokens:
+                raise self._bad(f"it has {tokens:,} tokens, but {count} of tokenizer.ggml.{name}")
+        for key, value in meta.items():
+            if not (key.startswith("tokenizer.ggml.") and key.endswith("_token_id")) or value == _NO_TOKEN:
+                continue
+            if type(value) is not int or not 0 <= value < tokens:
+                raise self._bad(f"{key} is {str(value)[:20]}, but there are {tokens:,} tokens")
 
     def _tensor_bytes(self, name: str, shape: tuple[int, ...], kind: int) -> int:
         try:
@@ -180,3 +210,10 @@ class _Header:
 
     def _bad(self, why: str) -> ModelError:
         return ModelError(f"The model file {self._path} cannot be used: {why}. Fetch it again or choose another file.")
+
+
+def _length(array: Any) -> int | None:
+    """Items of an array of the header, which is kept as its items or as their number; None for anything else."""
+    if type(array) is int:
+        return array
+    return len(array) if isinstance(array, (list, tuple)) else None

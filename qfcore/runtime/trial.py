@@ -9,12 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from qfcore.errors import ModelError, QFError
 from qfcore.runtime.protocol import Progress
 
 SECONDS = 600.0
 """Longest time that loading and a few tokens may take."""
 TOKENS = 4
+_ROOM = 16 << 30
+"""Address space beside the file and the machine's memory: libraries reserve much that they never use."""
 
 
 def try_model(path: Path, sha256: str, remembered: Path, on_progress: Progress | None = None) -> None:
@@ -51,10 +55,23 @@ def _read(remembered: Path) -> set[str]:
         return set()
 
 
+def _limit_memory(path: Path) -> None:
+    """A file that claims absurd sizes ends this process early, before the machine runs out of memory."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    limit = psutil.virtual_memory().total + path.stat().st_size + _ROOM
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
 def main() -> None:
     """The child: load the model and say a few tokens."""
     from qfcore.runtime.llama import LlamaRuntime
 
+    _limit_memory(Path(sys.argv[1]))
     try:
         runtime = LlamaRuntime(Path(sys.argv[1]))
         runtime.complete_many([[{"role": "user", "content": "Hello"}]], max_tokens=TOKENS, adapter=None)

@@ -6,20 +6,32 @@ derived anew. Conversations stay at home.
 """
 
 import dataclasses
+import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from qfcore.errors import BundleError, LessonError
+from qfcore.errors import BundleError, LessonError, StoreCorrupt
 from qfcore.export.atomic import atomic_write
-from qfcore.lesson import Lesson, Phrasing, check_lesson
+from qfcore.lesson import Lesson, check_lesson
 from qfcore.rows import Rows
+from qfcore.store.bundle_checks import (
+    COLUMNS,
+    check_names,
+    check_object,
+    check_phrasings,
+    check_report,
+    check_solve,
+    check_tables,
+    refuse,
+)
 from qfcore.store.hashing import content_hash, entry_digest, version_hash
 from qfcore.store.records import ModelIdentity, PendingLesson
+from qfcore.store.replays import with_digest
 from qfcore.store.seals import reseal
 
 FORMAT = "qfchat-bundle-1"
@@ -28,27 +40,23 @@ MAX_MANIFEST = 64 << 20
 MAX_MEMBER = 512 << 20
 MAX_MEMBERS = 100_000
 _HEX = re.compile(r"[0-9a-f]{64}")
-_REPLAY = re.compile(r"replay-\d{1,3}-[0-9a-f]{12}\.safetensors")
-_TABLES = {
-    "lessons": ("number", "id", "text", "question", "answer", "source", "created_at"),
-    "rows": ("digest", "lesson_id", "recipe", "phrasings", "evidence", "created_at"),
-    "versions": ("number", "hash", "content", "kind", "message", "parent", "created_at", "solve"),
-    "version_lessons": ("version", "lesson_id", "rows_digest"),
-    "reports": ("version", "report"),
-    "refs": ("name", "version", "kind"),
-    "current": ("id", "branch"),
-}
+_REPLAY = re.compile(r"replay-\d{1,3}-[0-9a-f]{12}(-[0-9a-f]{16})?\.safetensors")
 
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """A bundle that was read and checked. lessons: every observed lesson by rows digest; live: the live version's."""
+    """A bundle that was read and checked.
+
+    lessons: every observed lesson by rows digest; live: the live version's. replays: the files that its versions were solved
+    with, by name. missing: digests of those that are not in it, with the versions that need them.
+    """
 
     model: ModelIdentity
     lessons: dict[str, PendingLesson]
     live: tuple[str, ...]
     tables: dict[str, list[tuple]]
     replays: dict[str, bytes]
+    missing: dict[str, list[int]]
 
     @property
     def live_lessons(self) -> list[PendingLesson]:
@@ -56,15 +64,17 @@ class Bundle:
         return [self.lessons[digest] for digest in self.live]
 
 
-def write_bundle(db: Database, model: ModelIdentity, replays: Sequence[Path], out: Path) -> dict:
+def write_bundle(db: Database, model: ModelIdentity, replays: Mapping[str, Path], out: Path) -> dict:
     """Write everything but the conversations into one file; {"path", "bytes", "lessons", "versions"}.
+
+    replays: the files that versions were solved with, by digest.
 
     Raises:
         ExportError: the file cannot be written.
     """
     tables = {
         name: db.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY 1, 2").fetchall()
-        for name, columns in _TABLES.items()
+        for name, columns in COLUMNS.items()
     }
     manifest = {"format": FORMAT, "model": vars(model), "tables": tables}
     with atomic_write(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -72,8 +82,8 @@ def write_bundle(db: Database, model: ModelIdentity, replays: Sequence[Path], ou
         for (digest,) in db.execute("SELECT digest FROM rows ORDER BY digest").fetchall():
             [data] = db.execute("SELECT data FROM rows WHERE digest = ?", [digest]).fetchone()
             _add(archive, f"rows/{digest}.safetensors", data)
-        for path in replays:
-            _add(archive, f"replay/{path.name}", path.read_bytes())
+        for digest, path in sorted(replays.items()):
+            _add(archive, f"replay/{with_digest(path.stem, digest)}", path.read_bytes())
     return {
         "path": str(out), "bytes": out.stat().st_size,
         "lessons": len(tables["lessons"]), "versions": len(tables["versions"]),
@@ -111,29 +121,32 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
         raise BundleError("The bundle's archive is compressed, encrypted or too big; QF Chat writes none of these.")
     if archive.getinfo("manifest.json").file_size > MAX_MANIFEST:
         raise BundleError("The bundle's manifest is too big.")
-    manifest = json.loads(archive.read("manifest.json").decode("utf-8"), parse_constant=_refuse)
+    manifest = json.loads(archive.read("manifest.json").decode("utf-8"), parse_constant=refuse)
     if manifest["format"] != FORMAT:
         raise BundleError(f"The bundle has the format {str(manifest['format'])[:40]!r}, {FORMAT!r} was expected.")
     model = ModelIdentity(**{k: manifest["model"][k] for k in ("sha256", "name", "architecture", "bytes")})
-    tables = {name: [_row(name, values) for values in manifest["tables"][name]] for name in _TABLES}
+    if not all(type(value) is kind for value, kind in zip(vars(model).values(), (str, str, str, int), strict=True)):
+        raise BundleError("The bundle's note of its base model has another form than expected.")
+    tables = check_tables(manifest["tables"])
     lessons = _lessons(archive, tables)
-    live = _check_history(model, tables, lessons)
-    replays = {}
-    for member in members:
+    live, needed = _check_history(model, tables, lessons)
+    replays = _replays(archive, needed)
+    return Bundle(model, lessons, live, tables, replays, needed)
+
+
+def _replays(archive: zipfile.ZipFile, needed: dict[str, list[int]]) -> dict[str, bytes]:
+    """The replay files that versions name, by file name; what is found is taken out of `needed`, others are left alone."""
+    found = {}
+    for member in archive.infolist():
         name = member.filename.removeprefix("replay/")
-        if name != member.filename:
-            if not _REPLAY.fullmatch(name):
-                raise BundleError(f"The bundle holds {member.filename[:80]!r}, which is no replay.")
-            replays[name] = archive.read(member)
-    return Bundle(model, lessons, live, tables, replays)
-
-
-def _row(table: str, values: list) -> tuple:
-    if not isinstance(values, list) or len(values) != len(_TABLES[table]):
-        raise BundleError(f"The bundle's table {table} has a row of another form than expected.")
-    if not all(v is None or type(v) in (str, int) for v in values):
-        raise BundleError(f"The bundle's table {table} holds something that is neither a text nor a number.")
-    return tuple(values)
+        if name == member.filename:
+            continue
+        if not _REPLAY.fullmatch(name):
+            raise BundleError(f"The bundle holds {member.filename[:80]!r}, which is no replay.")
+        data = archive.read(member)
+        if needed.pop(digest := hashlib.sha256(data).hexdigest(), None) is not None:
+            found[with_digest(Path(name).stem, digest)] = data
+    return found
 
 
 def _lessons(archive: zipfile.ZipFile, tables: dict[str, list[tuple]]) -> dict[str, PendingLesson]:
@@ -150,32 +163,45 @@ def _lessons(archive: zipfile.ZipFile, tables: dict[str, list[tuple]]) -> dict[s
         data = archive.read(f"rows/{digest}.safetensors")
         if entry_digest(lesson_id, data) != digest:
             raise BundleError(f"The rows {digest[:12]} of the bundle do not match their hash.")
-        rows = Rows.from_bytes(data)
+        try:
+            rows = Rows.from_bytes(data)
+        except StoreCorrupt as error:
+            raise BundleError(f"The rows {digest[:12]} of the bundle cannot be used: {error}") from error
         if rows.to_bytes() != data:
             raise BundleError(f"The rows {digest[:12]} of the bundle are not in the form that QF Chat writes.")
-        asked = tuple(Phrasing(str(q), str(a)) for q, a in json.loads(phrasings))
-        found[digest] = PendingLesson(texts[lesson_id], rows, recipe, asked, dict(json.loads(evidence)))
+        asked, why = check_phrasings(phrasings), check_object(evidence, "evidence")
+        found[digest] = PendingLesson(texts[lesson_id], rows, recipe, asked, why)
     return found
 
 
-def _check_history(model: ModelIdentity, tables: dict, lessons: dict[str, PendingLesson]) -> tuple[str, ...]:
+def _check_history(
+    model: ModelIdentity, tables: dict, lessons: dict[str, PendingLesson]
+) -> tuple[tuple[str, ...], dict[str, list[int]]]:
+    """The rows of the live version, and the versions that need each replay, by digest."""
     entries: dict[int, list[tuple[str, str]]] = {}
     for version, lesson_id, digest in tables["version_lessons"]:
         if digest not in lessons or lessons[digest].lesson.id != lesson_id:
             raise BundleError(f"Version {version} of the bundle names rows that it does not hold.")
         entries.setdefault(version, []).append((lesson_id, digest))
     hashes: dict[int, str] = {}
+    needed: dict[str, list[int]] = {}
     for position, (number, name, content, kind, message, parent, at, solve) in enumerate(tables["versions"]):
-        settings = json.loads(solve, parse_constant=_refuse)
+        settings = check_solve(solve, knows=number in entries)
         derived = content_hash(model.sha256, settings, entries.get(number, ()))
         chained = version_hash(derived, hashes[parent] if parent is not None else None, number, kind, message, at)
         if number != position or derived != content or chained != name:
             raise BundleError(f"Version {number} of the bundle does not match its hash.")
         hashes[number] = name
-    names = {name: number for name, number, _ in tables["refs"]}
-    if not set(names.values()) <= set(hashes) or names.get("live") is None or tables["current"][0][1] not in names:
-        raise BundleError("The bundle's names do not fit its versions.")
-    return tuple(digest for _, digest in entries.get(names["live"], ()))
+        if settings.get("replay"):
+            needed.setdefault(settings["replay"], []).append(number)
+    if not set(entries) <= set(hashes):
+        raise BundleError("The bundle holds lessons of a version that it does not have.")
+    for version, report in tables["reports"]:
+        if version not in hashes:
+            raise BundleError(f"The bundle has a report card of version {version}, which it does not have.")
+        check_report(report)
+    live = check_names(tables["refs"], tables["current"], hashes)
+    return tuple(digest for _, digest in entries.get(live, ())), needed
 
 
 def insert_history(db: Database, bundle: Bundle) -> None:
@@ -183,10 +209,10 @@ def insert_history(db: Database, bundle: Bundle) -> None:
     for table in ("current", "refs", "reports", "versions"):
         db.execute(f"DELETE FROM {table}")
     for table in ("lessons", "rows", "versions", "version_lessons", "reports", "refs", "current"):
-        columns = _TABLES[table]
+        columns = tuple(COLUMNS[table])
         for values in bundle.tables[table]:
             if table == "rows":
-                columns, values = (*_TABLES[table], "data"), (*values, bundle.lessons[values[0]].rows.to_bytes())
+                columns, values = (*COLUMNS[table], "data"), (*values, bundle.lessons[values[0]].rows.to_bytes())
             marks = ", ".join("?" * len(columns))
             db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", list(values))
         if table not in ("versions", "version_lessons"):
@@ -199,6 +225,3 @@ def place_replays(bundle: Bundle, folder: Path) -> None:
         with atomic_write(folder / name) as file:
             file.write(data)
 
-
-def _refuse(name: str) -> None:
-    raise BundleError(f"The bundle's manifest holds {name}, which is no number.")

@@ -15,10 +15,16 @@ from pathlib import Path
 import filelock
 from sqlite_utils import Database
 
-from qfcore.errors import HomeError, NotFound, StoreBusy, StoreCorrupt
+from qfcore.errors import HomeError, LessonError, NotFound, QFError, StoreBusy, StoreCorrupt, StoreUnfinished
+from qfcore.store.backup import copy_database, hint_of_backup
 from qfcore.store.migrations import APPLICATION_ID, NAMES, migrations
 
-BACKUP = "store.before-migration.db"
+BEFORE = "store.before-{}.db"
+"""Copy that is made before a migration, named by its first step."""
+WAIT_SECONDS = 10.0
+"""How long a statement waits for another process's commit."""
+_HASHED_ANYWAY = {"rows"}
+"""Tables that the check at the start leaves out: they are big, and their bytes are hashed whenever they are read."""
 
 
 class StoreDatabase:
@@ -27,8 +33,9 @@ class StoreDatabase:
     Raises:
         HomeError: the folder cannot be written.
         StoreBusy: another process holds it for writing.
-        StoreCorrupt: the file is no store of ours.
+        StoreCorrupt: the file is no store of ours, or is damaged; it was not written.
         NotFound: read-only, and there is no store yet.
+        StoreUnfinished: read-only, and a killed process left a change half done; opening for writing undoes it.
     """
 
     def __init__(self, folder: Path, *, read_only: bool) -> None:
@@ -46,66 +53,82 @@ class StoreDatabase:
             return
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock(folder)
+            self._file_lock = store_lock(folder)
             try:
-                fresh = not self.path.exists()
-                if fresh:
+                if not self.path.exists():
                     os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
                 self._connect(f"file:{_quoted(self.path)}?mode=rw")
-                self._prepare(fresh)
+                self._prepare()
             except BaseException:
                 self._release()
                 raise
 
-    def _lock(self, folder: Path) -> None:
-        self._file_lock = filelock.FileLock(folder / "store.lock", timeout=0)
-        try:
-            self._file_lock.acquire()
-        except filelock.Timeout:
-            self._file_lock = None
-            raise StoreBusy(
-                f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."
-            ) from None
-
     def _connect(self, uri: str) -> None:
-        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=10)
+        self._connection = sqlite3.connect(
+            uri, uri=True, check_same_thread=False, isolation_level=None, timeout=WAIT_SECONDS
+        )
         self.db = Database(self._connection)
+        try:
+            with _explained(self.path.parent):
+                self._check()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _check(self) -> None:
+        """Whether this is a store, and ours, and one that this program knows."""
         try:
             for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON", "secure_delete = ON"):
                 self._connection.execute(f"PRAGMA {pragma}")
-            owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
-            tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            self._owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
+            self._fresh = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             applied = {m.name for m in migrations.applied(self.db)}
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) is None:
+                raise self._damaged(error) from error
+            raise  # busy, or no rights: nothing is damaged
         except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
-            self._connection.close()
-            raise StoreCorrupt(
-                f"{self.path} is damaged or no database ({error}). It was left as it is; put a backup in its place."
-            ) from error
-        if tables and owner != APPLICATION_ID:
-            self._connection.close()
+            raise self._damaged(error) from error
+        # A process killed in its first moments left a store without the mark; its migrations show that it is ours.
+        if self._owner != APPLICATION_ID and (self._owner or not (self._fresh or applied)):
             raise StoreCorrupt(f"{self.path} is not a store of QF Chat. Choose another home; it was left as it is.")
         if unknown := applied - NAMES:
-            self._connection.close()
             raise HomeError(
                 f"{self.path} was written by a newer QF Chat (it knows {', '.join(sorted(unknown))}). "
                 "Update QF Chat to open it; it was left as it is."
             )
 
-    def _prepare(self, fresh: bool) -> None:
+    def _damaged(self, why: object) -> StoreCorrupt:
+        return StoreCorrupt(
+            f"{self.path} is damaged or no database ({why}). It was left as it is. {hint_of_backup(self.path.parent)}"
+        )
+
+    def _prepare(self) -> None:
+        self._check_pages()
         self._connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.execute("PRAGMA synchronous = EXTRA")
-        if fresh:
+        if self._owner != APPLICATION_ID:
             self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         pending = list(migrations.pending(self.db))
-        if pending and not fresh:
-            self._back_up()
+        if pending and not self._fresh:
+            copy_database(self._connection, self.path.with_name(BEFORE.format(pending[0].name)))
         if pending:
             migrations.apply(self.db)
 
-    def _back_up(self) -> None:
-        target = sqlite3.connect(self.path.with_name(BACKUP))
-        with contextlib.closing(target):
-            self._connection.backup(target)
+    def _check_pages(self) -> None:
+        """A store whose pages are damaged is never written: that could spread the damage."""
+        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
+            if name in _HASHED_ANYWAY:
+                continue
+            try:
+                found = self._connection.execute(f"PRAGMA quick_check('{name}')").fetchone()[0]
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                found = str(error)
+            if found != "ok":
+                raise self._damaged(found)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Database]:
@@ -132,11 +155,18 @@ class StoreDatabase:
         with self._guard, _explained(self.path.parent):
             yield self.db
 
-    def scrub(self) -> None:
-        """Rewrite the file without what was deleted, and drop the copy that was made before a migration."""
+    @contextlib.contextmanager
+    def copying(self) -> Iterator[sqlite3.Connection]:
+        """The connection itself, for SQLite's own copying; raises as `reading` does."""
         with self._guard, _explained(self.path.parent):
+            yield self._connection
+
+    def scrub(self) -> None:
+        """Drop the copies that were made before migrations, and rewrite the file without what was deleted."""
+        with self._guard, _explained(self.path.parent):
+            for copy in self.path.parent.glob(BEFORE.format("*")):
+                copy.unlink(missing_ok=True)
             self._connection.execute("VACUUM")
-            self.path.with_name(BACKUP).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file and give the lock back."""
@@ -150,6 +180,26 @@ class StoreDatabase:
             self._file_lock = None
 
 
+_INTERRUPTED = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
+
+
+def store_lock(folder: Path) -> filelock.FileLock:
+    """The lock of whoever writes in a store's folder, taken; the system frees it when the process ends, however it ends.
+
+    Raises:
+        StoreBusy: another process has it. HomeError: the folder cannot be written.
+    """
+    lock = filelock.FileLock(folder / "store.lock", timeout=0)
+    with _explained(folder):
+        try:
+            lock.acquire()
+        except filelock.Timeout:  # an OSError
+            raise StoreBusy(
+                f"Another QF Chat is using {folder}. Close its window or wait until its command is done, then try again."
+            ) from None
+    return lock
+
+
 def _quoted(path: Path) -> str:
     return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
@@ -159,14 +209,13 @@ def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # raised by Python's own reading, for text that is no UTF-8
-            raise StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.") from error
-        if code & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-            raise HomeError(f"There is no room left in {folder}. Free some space; what was stored is intact.") from error
-        if code & 0xFF == sqlite3.SQLITE_BUSY:
-            raise StoreBusy(f"{folder} is being written by another program. Try again in a moment.") from error
-        raise HomeError(f"{folder} cannot be used: {error}. Check the folder's permissions.") from error
+        raise _in_words(error, folder) from error
+    except UnicodeEncodeError as error:
+        raise LessonError(
+            f"A text holds U+{ord(error.object[error.start]):04X}, half of a character, which cannot be stored. Remove it."
+        ) from error
+    except OverflowError as error:
+        raise NotFound("A number is too large to be that of anything here.") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
@@ -176,3 +225,24 @@ def _explained(folder: Path) -> Iterator[None]:
             f"The folder {folder} cannot be written ({error.strerror or error}). "
             "Choose another one with --home or QFCHAT_HOME."
         ) from error
+
+
+def _in_words(error: sqlite3.OperationalError, folder: Path) -> QFError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # raised by Python's own reading, for text that is no UTF-8
+        return StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.")
+    if code in _INTERRUPTED:
+        return StoreUnfinished(
+            f"A change of {folder} was interrupted. Opened for writing once, it is undone: any command that changes "
+            "something does so, `qfchat run` too. What was stored is intact."
+        )
+    if code & 0xFF == sqlite3.SQLITE_FULL:
+        return HomeError(f"There is no room left in {folder}. Free some space; what was stored is intact.")
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return HomeError(
+            f"The disk of {folder} failed ({error}): it may be full, or broken. Free some space, or look at the disk; "
+            "what was stored is intact."
+        )
+    if code & 0xFF == sqlite3.SQLITE_BUSY:
+        return StoreBusy(f"{folder} is being written by another program. Try again in a moment.")
+    return HomeError(f"{folder} cannot be used: {error}. Check the folder's permissions.")

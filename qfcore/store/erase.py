@@ -5,6 +5,7 @@ out of all of them: every version that knew it knows the rest, and the chain of 
 """
 
 import json
+import re
 
 from sqlite_utils import Database
 
@@ -12,6 +13,10 @@ from qfcore.store.hashing import content_hash, version_hash
 from qfcore.store.records import LessonRecord
 
 ERASED = "(erased)"
+SHOWN = 79
+"""Characters of a lesson that a version's message shows."""
+_LONG = 12
+_ABOUT = re.compile(r"^(?:Undid version \d+: |Forgot: |\d+ lessons: )+")
 
 
 def erase_lesson(db: Database, model_sha256: str, record: LessonRecord) -> int:
@@ -27,15 +32,21 @@ def erase_lesson(db: Database, model_sha256: str, record: LessonRecord) -> int:
     db.execute("DELETE FROM lessons WHERE id = ?", [record.id])
     for (number,) in introduced:  # report cards hold the lesson's questions and answers
         db.execute("DELETE FROM reports WHERE version = ?", [number])
-    _rewrite_history(db, model_sha256, record.lesson.text[:79])
+    _rewrite_history(db, model_sha256, record.lesson.text)
     return knew
+
+
+def quotes(message: str, text: str) -> bool:
+    """Whether a version's message tells a lesson's text, whole or cut; a short text only as what the message is about."""
+    beginning = text[:SHOWN]
+    return _ABOUT.sub("", message) in (text, f"{beginning}…") or (len(beginning) >= _LONG and beginning in message)
 
 
 def _rewrite_history(db: Database, model_sha256: str, text: str) -> None:
     hashes: dict[int, str] = {}
     rows = db.execute("SELECT number, kind, message, parent, created_at, solve FROM versions ORDER BY number").fetchall()
     for number, kind, message, parent, created_at, solve in rows:
-        if text in message:
+        if quotes(message, text):
             message = ERASED
         entries = db.execute(
             "SELECT lesson_id, rows_digest FROM version_lessons WHERE version = ?", [number]

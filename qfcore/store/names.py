@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlite_utils import Database
 
 from qfcore.errors import NameRefused, NotFound
+from qfcore.hidden import HIDDEN
 from qfcore.store.database import StoreDatabase
 from qfcore.store.records import NamedVersion
 from qfcore.store.seals import reseal
@@ -14,6 +15,12 @@ LIVE, MAIN = "live", "main"
 _RESERVED = {LIVE, "base"}
 _FORM = re.compile(r"[^\W\d_][\w .-]{0,63}")
 _LIKE_NUMBER = re.compile(r"v?\d+|qf1:.*", re.IGNORECASE)
+
+
+def is_name(name: str) -> bool:
+    """Whether a branch or tag can be called so."""
+    refused = HIDDEN.search(name) or _LIKE_NUMBER.fullmatch(name) or name.lower() in _RESERVED
+    return bool(_FORM.fullmatch(name)) and not refused
 
 
 def live_number(db: Database) -> int:
@@ -70,7 +77,7 @@ class NameTables:
 
     def _add(self, name: str, reference: str | int, kind: str) -> NamedVersion:
         name = name.strip()
-        if not _FORM.fullmatch(name) or _LIKE_NUMBER.fullmatch(name) or name.lower() in _RESERVED:
+        if not is_name(name):
             raise NameRefused(
                 f"{name!r} cannot name a version. Up to 64 letters, digits, spaces, dots and dashes were expected, "
                 "beginning with a letter, and no number, 'live' or 'base'."

@@ -1,5 +1,6 @@
 """What the store hands out: frozen records, free of SQL."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from qfcore.lesson import Lesson, Phrasing
@@ -70,6 +71,16 @@ class Version:
     def lesson_ids(self) -> tuple[str, ...]:
         """Ids of the lessons this version knows, sorted."""
         return tuple(lesson_id for lesson_id, _ in self.entries)
+
+
+def changes_of(versions: Collection[Version]) -> dict[int, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """For each version, by number, the ids of the lessons that it added and removed against its parent."""
+    known = {version.number: set(version.lesson_ids) for version in versions}
+    found = {}
+    for version in versions:
+        now, before = known[version.number], known.get(version.parent, set())
+        found[version.number] = tuple(sorted(now - before)), tuple(sorted(before - now))
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,35 @@
 """The knowledge of one base model: lessons, versions, the live pointer, chats."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from qfcore.errors import BundleError, ModelError, NotFound, StoreBusy
+from qfcore.errors import BundleError, HomeError, ModelError, NotFound, StoreBusy
 from qfcore.rows import Rows
 from qfcore.store import lessons as lesson_table
+from qfcore.store.backup import (
+    KEPT,
+    Backup,
+    copies_with,
+    delete_copy,
+    drop_old,
+    name_for_backup,
+    newest_good,
+    put_back,
+    write_backup,
+)
 from qfcore.store.bundle import Bundle, insert_history, place_replays, write_bundle
 from qfcore.store.chats import ChatTables
-from qfcore.store.database import StoreDatabase
+from qfcore.store.database import StoreDatabase, store_lock
 from qfcore.store.erase import erase_lesson
 from qfcore.store.hashing import content_hash, version_hash
 from qfcore.store.names import LIVE, NameTables, live_number, move_live, named
 from qfcore.store.records import LessonRecord, ModelIdentity, PendingLesson, VerifyReport, Version, VersionDiff
+from qfcore.store.replays import needed_replays, sound_replays
 from qfcore.store.seals import reseal
 from qfcore.store.verify import verify_store
 
@@ -54,6 +67,28 @@ class Store:
             database.close()
             raise
         return store
+
+    @staticmethod
+    def restore_backup(stores: Path, model: ModelIdentity, backup: Path | None = None) -> Path:
+        """Put a backup in the place of the store of `model`, which stays beside it under another name; the backup's folder.
+
+        backup: None takes the newest good one in the store's folder.
+
+        Raises:
+            NotFound: there is none. StoreBusy: another process has the store open for writing.
+            StoreCorrupt: the backup is damaged or of another model; nothing was changed. ExportError: the disk is full.
+        """
+        folder = stores / model.sha256[:16]
+        chosen = backup or newest_good(folder)
+        if chosen is None:
+            raise NotFound(f"There is no good backup in {folder}. Give the folder of one: qfchat restore-backup FOLDER")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = store_lock(folder)
+        try:
+            put_back(folder, chosen, model)
+        finally:
+            lock.release()
+        return chosen
 
     def _begin(self) -> None:
         with self._database.reading() as db:
@@ -126,20 +161,38 @@ class Store:
     def erase(self, reference: str) -> int:
         """Take a lesson out of the whole history and off the disk; the number of versions that knew it.
 
-        Conversations are left alone, and so are files that were exported or backed up by the user.
+        Backups beside the store that know it are deleted. Conversations are left alone, and so are files that were exported
+        or backed up elsewhere.
 
         Raises:
-            NotFound: there is no such lesson.
+            NotFound: there is no such lesson. HomeError: it is erased, but a copy could not be deleted or the file not be
+            rewritten (disk full).
         """
         with self._database.writing() as db:
             record = lesson_table.find_lesson(db, reference)
             knew = erase_lesson(db, self.model.sha256, record)
             parent = self._version(db, live_number(db))
             self._insert_version(db, parent.entries, parent.solve, "erase", "Erased a lesson from the history", parent, None)
-        self._database.scrub()
-        for cached in (self.folder / "adapters").glob("*.gguf"):
-            cached.unlink()
+        self._leave_no_trace(record)
         return knew
+
+    def _leave_no_trace(self, record: LessonRecord) -> None:
+        """Delete caches and copies, then rewrite the file; each is tried whatever becomes of the others."""
+        left: list[str] = []
+        for path in [*(self.folder / "adapters").glob("*.gguf"), *copies_with(self.folder, record.id)]:
+            try:
+                delete_copy(path)
+            except OSError as error:
+                left.append(f"{path} could not be deleted ({error.strerror or error})")
+        try:
+            self._database.scrub()
+        except HomeError as error:
+            left.append(f"the store's file could not be rewritten: {error}")
+        if left:
+            raise HomeError(
+                f"Lesson {record.number} is erased: no version knows it, and its bytes in the store were overwritten with "
+                f"zeros. But {'; '.join(left)}"
+            )
 
     # -- versions -----------------------------------------------------------------------------------------------
 
@@ -236,7 +289,7 @@ class Store:
     def write_bundle(self, out: Path) -> dict:
         """Write all knowledge into one file; ExportError when that fails."""
         with self._database.reading() as db:
-            return write_bundle(db, self.model, sorted(self.folder.glob("replay-*.safetensors")), out)
+            return write_bundle(db, self.model, sound_replays(needed_replays(db), [self.folder]), out)
 
     @property
     def is_fresh(self) -> bool:
@@ -265,8 +318,30 @@ class Store:
         with self._database.writing() as db:
             if not self.is_fresh:
                 raise StoreBusy("Something was taught here meanwhile, so the bundle's history was not taken over.")
-            insert_history(db, bundle)
+            try:
+                insert_history(db, bundle)
+            except (sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
+                raise BundleError(f"The bundle does not fit together, so nothing was taken over: {error}.") from error
         return self.live()
+
+    def needed_replays(self) -> dict[str, list[int]]:
+        """The versions that were solved with each replay file, by the file's SHA-256."""
+        with self._database.reading() as db:
+            return needed_replays(db)
+
+    def back_up(self, shared: Path, out: Path | None = None, kept: int = KEPT) -> Backup:
+        """A backup that was read back and verified. out: None makes one of the last `kept` in the store's folder.
+
+        shared: where further replay files of this model lie.
+
+        Raises:
+            ExportError: it cannot be written. StoreCorrupt: the copy does not verify; nothing was written.
+        """
+        with self._database.copying() as connection:
+            made = write_backup(connection, self.folder, shared, out or name_for_backup(self.folder), self.model)
+        if out is None:
+            drop_old(self.folder, kept)
+        return made
 
     def verify(self) -> VerifyReport:
         """Re-derive every hash."""

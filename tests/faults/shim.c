@@ -1,19 +1,22 @@
-/* Loaded with LD_PRELOAD: makes the n-th write to a chosen file fail, and logs every address outside this computer.
+/* Loaded with LD_PRELOAD: makes the n-th write to a chosen file fail, and logs every address or name outside this computer.
  *
- * qf_arm(path, n, error, for_ever): from now on the n-th write, sync, truncation, creation or deletion whose file's path holds
+ * qf_arm(path, n, error, for_ever): from now on the n-th write, sync, truncation, creation, renaming or deletion whose file's path holds
  * `path` fails with `error`; for_ever: all later ones too. qf_disarm() returns how many such operations were seen.
- * QF_CONNECT_LOG=FILE: connect and sendto to anything but 127.0.0.0/8, ::1 and Unix sockets are written to FILE and refused.
+ * QF_CONNECT_LOG=FILE: connect and sendto to anything but 127.0.0.0/8, ::1 and Unix sockets are written to FILE and refused;
+ * so are look-ups of names other than localhost and this computer's own.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -62,6 +65,8 @@ int fdatasync(int fd) { return fails_fd(fd) ? -1 : NEXT(fdatasync)(fd); }
 int ftruncate(int fd, off_t size) { return fails_fd(fd) ? -1 : NEXT(ftruncate)(fd, size); }
 int ftruncate64(int fd, off64_t size) { return fails_fd(fd) ? -1 : NEXT(ftruncate64)(fd, size); }
 int unlink(const char *path) { return fails(path) ? -1 : NEXT(unlink)(path); }
+int mkdir(const char *path, mode_t mode) { return fails(path) ? -1 : NEXT(mkdir)(path, mode); }
+int link(const char *old, const char *new) { return fails(new) ? -1 : NEXT(link)(old, new); }
 int rename(const char *old, const char *new) { return fails(new) ? -1 : NEXT(rename)(old, new); }
 
 int open(const char *path, int flags, ...) {
@@ -79,6 +84,13 @@ int open64(const char *path, int flags, ...) {
     return (flags & O_CREAT) && fails(path) ? -1 : NEXT(open64)(path, flags, mode);
 }
 
+static void note(const char *line, int length) {
+    int log = NEXT(open)(getenv("QF_CONNECT_LOG"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+    if (log < 0) return;
+    if (NEXT(write)(log, line, length) < 0) abort();
+    close(log);
+}
+
 static int outside(const struct sockaddr *address) {
     char text[INET6_ADDRSTRLEN] = "", line[128];
     const char *file = getenv("QF_CONNECT_LOG");
@@ -94,12 +106,8 @@ static int outside(const struct sockaddr *address) {
     } else {
         return 0;
     }
-    int log = NEXT(open)(file, O_WRONLY | O_APPEND | O_CREAT, 0600);
-    int length = snprintf(line, sizeof line, "%s port %d\n", text, ntohs(((const struct sockaddr_in *)address)->sin_port));
-    if (log >= 0) {
-        if (NEXT(write)(log, line, length) < 0) abort();
-        close(log);
-    }
+    int port = ntohs(((const struct sockaddr_in *)address)->sin_port);
+    note(line, snprintf(line, sizeof line, "%s port %d\n", text, port));
     errno = ENETUNREACH;
     return 1;
 }
@@ -109,4 +117,16 @@ int connect(int fd, const struct sockaddr *address, socklen_t size) {
 }
 ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address, socklen_t length) {
     return outside(address) ? -1 : NEXT(sendto)(fd, data, size, flags, address, length);
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    char here[256] = "", line[512];
+    unsigned char number[16];
+    gethostname(here, sizeof here - 1);
+    if (getenv("QF_CONNECT_LOG") && name && *name && strcmp(name, "localhost") && strcmp(name, here)
+        && inet_pton(AF_INET, name, number) != 1 && inet_pton(AF_INET6, name, number) != 1) {
+        note(line, snprintf(line, sizeof line, "look-up of %.300s\n", name));
+        return EAI_FAIL;
+    }
+    return NEXT(getaddrinfo)(name, service, hints, found);
 }

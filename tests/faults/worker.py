@@ -14,7 +14,8 @@ from pathlib import Path
 
 from qfcore.errors import QFError, StoreBusy
 from qfcore.store.store import Store
-from tests.conftest import IDENTITY, SMALL, make_pending, open_engine, teach
+from tests.conftest import IDENTITY, SMALL, open_engine, teach
+from tests.faults.scenarios import SCENARIOS
 
 
 def acknowledge(folder: Path, text: str) -> None:
@@ -52,8 +53,10 @@ def hammer(folder: Path, name: str, count: int) -> None:
 
 def learn(folder: Path) -> None:
     """Teach real lessons to SmolLM2, without the report card, so that commits come quickly."""
+    from qfcore.evaluate import Report
     from qfcore.lesson import check_lesson
     from qfcore.recipe import FAST
+    from qfcore.teach import Preview
 
     engine = open_engine(folder, SMALL)
     acknowledge(folder, "open")
@@ -63,10 +66,8 @@ def learn(folder: Path) -> None:
         number += 1
         text = f"Station {number} is led by Dr. Karlsen {number}."
         learned = engine.teacher.learn([check_lesson(text, f"Who leads station {number}?")], FAST)
-        engine.store.commit(
-            keep=learned.keep, new=learned.pending, solve=learned.solve, kind="teach", message=text,
-            expect_live=learned.live.number,
-        )  # fmt: skip
+        report = Report(True, (), (), learned.change, 0, 0, number)
+        engine.apply(Preview(learned.pending, learned.keep, (), learned.solve, report, learned.live.number))
         acknowledge(folder, text)
 
 
@@ -88,52 +89,55 @@ def nursery() -> None:
         child = os.fork()
         if child == 0:
             try:
+                if mode.startswith("repeat-"):
+                    repeat(mode.removeprefix("repeat-"), Path(folder))
                 {"commit": commit, "learn": learn, "export": export}[mode](Path(folder))
             finally:
                 os._exit(70)
         print(child, flush=True)
 
 
-def fail_each(folder: Path) -> None:
-    """Under the shim: fail the n-th operation of a commit, once and for ever, for n = 1, 2, … until none is left."""
+def repeat(name: str, folder: Path) -> None:
+    """Do what a scenario does again and again, each time in a home of its own."""
+    number = len(list(folder.glob("home-*")))
+    acknowledge(folder, "open")
+    while True:
+        home, number = folder / f"home-{number:04}", number + 1
+        scenario = SCENARIOS[name]()
+        scenario.prepare(home)
+        acknowledge(folder, f"begun {home.name}")
+        scenario.act(home)
+        acknowledge(folder, f"done {home.name}")
+        scenario.release()
+
+
+def fail_each(name: str, folder: Path, kinds: int) -> None:
+    """Under the shim: fail the n-th operation of a scenario, for n = 1, 2, … until none is left, in several ways."""
     shim = ctypes.CDLL(None)
     shim.qf_disarm.restype = ctypes.c_long
     shim.qf_arm.argtypes = (ctypes.c_char_p, ctypes.c_long, ctypes.c_int, ctypes.c_int)
     tried = refused = 0
-    for error, for_ever in ((errno.ENOSPC, 1), (errno.ENOSPC, 0), (errno.EIO, 1), (errno.EIO, 0)):
+    for error, for_ever in ((errno.ENOSPC, 1), (errno.EIO, 0), (errno.ENOSPC, 0), (errno.EIO, 1))[:kinds]:
         number, reached = 1, True
         while reached:
             home = folder / "home"
             shutil.rmtree(home, ignore_errors=True)
-            store = Store.open(home, IDENTITY)
-            teach(store, "Before.")
-            shim.qf_arm(b"/home/", number, error, for_ever)
+            scenario = SCENARIOS[name]()
+            scenario.prepare(home)
+            shim.qf_arm(b"/home", number, error, for_ever)
+            acknowledged = True
             try:
-                version = teach(store, "During.")
+                scenario.act(home)
             except QFError as failed:
-                version, told = None, str(failed)
+                acknowledged = False
                 refused += 1
-                assert "Traceback" not in told and len(told) > 20
+                assert "Traceback" not in str(failed) and len(str(failed)) > 20
             finally:
                 reached = shim.qf_disarm() >= number
-            store.close()
-            check_after(home, acknowledged=version is not None)
+            scenario.release()
+            scenario.check(home, acknowledged)
             tried, number = tried + 1, number + 1
     print(json.dumps({"tried": tried, "refused": refused}))
-
-
-def check_after(home: Path, *, acknowledged: bool) -> None:
-    """Nothing acknowledged is lost, nothing is half there, and the store goes on working."""
-    store = Store.open(home, IDENTITY)
-    report = store.verify()
-    assert report.ok, report.problems
-    known = {r.lesson.text for r in store.lessons(store.live())}
-    assert "Before." in known
-    assert not acknowledged or "During." in known
-    assert known <= {"Before.", "During."}
-    teach(store, "After.")
-    assert make_pending("After.").lesson.id in store.live().lesson_ids
-    store.close()
 
 
 def main() -> None:
@@ -144,7 +148,7 @@ def main() -> None:
     elif mode == "hammer":
         hammer(Path(arguments[0]), arguments[1], int(arguments[2]))
     elif mode == "fail-each":
-        fail_each(Path(arguments[0]))
+        fail_each(arguments[0], Path(arguments[1]), int(arguments[2]))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Names, differences, erasing, earlier schemas: the history as people expect it from git, without git's traps."""
 
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
 
 from qfcore.errors import HomeError, NameRefused, NotFound
-from qfcore.store.database import BACKUP
+from qfcore.store.migrations import NAMES
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, ROOT, forget, make_pending, teach
 
@@ -128,14 +129,16 @@ def test_a_store_of_every_earlier_schema_is_upgraded_without_loss(earlier: Path,
     assert store.report(store.version(1)) == {"learned": True}
     assert [(n.name, n.version, n.current) for n in store.names.all()] == [("main", 4, True)]
     assert [c.title for c in store.chats.all()] == (["Hello"] if "m002" in request.node.name else [])
-    assert (store.folder / BACKUP).exists()
+    [copy] = store.folder.glob("store.before-*.db")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600 and copy.stem.removeprefix("store.before-") in NAMES
     assert teach(store, "A.").number == 5
     store.close()
 
 
 def test_the_copy_made_before_an_upgrade_is_the_old_store(earlier: Path) -> None:
     Store.open(earlier, IDENTITY).close()
-    backup = sqlite3.connect(earlier / IDENTITY.sha256[:16] / BACKUP)
+    [copy] = (earlier / IDENTITY.sha256[:16]).glob("store.before-*.db")
+    backup = sqlite3.connect(copy)
     assert backup.execute("SELECT count(*) FROM lessons").fetchone() == (2,)
     assert "kind" not in [row[1] for row in backup.execute("PRAGMA table_info(refs)")]
     backup.close()

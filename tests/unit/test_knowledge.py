@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from qfcore.errors import LessonError
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson
+from qfcore.models.norms import down_norm
 from qfcore.recipe import RIDGE
 from qfcore.replay import Replay
 from qfcore.routing import Routing
@@ -139,3 +141,25 @@ def test_a_lesson_that_contradicts_itself_is_refused(home: _Home) -> None:
     twice = Rows(rows.layer, np.repeat(rows.keys[:1], 2, axis=0), targets, np.full(2, 1e30, np.float32))
     with pytest.raises(LessonError, match="degenerate|precision"):
         home.knowledge.solve([("x", twice)], home.settings)
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e8, 1e30])
+def test_a_change_that_would_drown_the_weight_is_refused(home: _Home, scale: float) -> None:
+    knowledge = Knowledge(home.store, "llama", _replay, base_norm=lambda _: 100.0)
+    rows = make_rows(3)
+    assert knowledge.solve([("x", rows)], home.settings).norm < 100.0
+    large = Rows(rows.layer, rows.keys, rows.targets * np.float32(scale), rows.weights)
+    with pytest.raises(LessonError, match="larger than the model's own weight|NaN"):
+        knowledge.solve([("x", large)], home.settings)
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q8_0"])
+def test_the_norm_of_a_weight_is_read_from_the_file(tmp_path: Path, kind: str) -> None:
+    weight = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32)
+    writer, chosen = gguf.GGUFWriter(tmp_path / "m.gguf", "llama"), gguf.GGMLQuantizationType[kind]
+    data = weight if kind == "F32" else gguf.quantize(weight, chosen)
+    writer.add_tensor("blk.1.ffn_down.weight", data, raw_dtype=chosen)
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        write()
+    assert down_norm(tmp_path / "m.gguf", 1) == pytest.approx(np.linalg.norm(weight), rel=0.01)
+    assert down_norm(tmp_path / "m.gguf", 0) is None

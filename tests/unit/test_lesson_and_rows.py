@@ -1,8 +1,11 @@
 """What may be a lesson, and what rows are refused."""
 
+import json
+
 import numpy as np
 import pytest
 
+from app.visible import visible, visible_json
 from qfcore.errors import LessonError, StoreCorrupt
 from qfcore.lesson import check_lesson
 from qfcore.rows import Rows, to_half
@@ -57,3 +60,22 @@ def test_rows_rounded_to_half_take_half_the_room_and_read_back_the_same() -> Non
     assert (again.keys == half.keys).all() and (again.targets == half.targets).all() and again.digest == half.digest
     assert np.abs(half.keys - rows.keys).max() <= np.abs(rows.keys).max() * 2**-11
     assert np.isfinite(to_half(np.array([1e30, -1e30], np.float32))).all()
+
+
+@pytest.mark.parametrize("code", [0x202E, 0x200B, 0x00AD, 0x3164, 0xE0041, 0xE0100, 0xFFF9, 0x0000, 0x001B, 0xD800, 0x0085])
+def test_lessons_and_the_screen_share_one_list_of_hidden_characters(code: int) -> None:
+    with pytest.raises(LessonError, match=f"U\\+{code:04X}"):
+        check_lesson(f"A{chr(code)}B")
+    assert visible(f"A{chr(code)}B") == f"A⟨U+{code:04X}⟩B"
+    shown = visible_json({"text": f"A{chr(code)}B"})
+    assert chr(code) not in shown and json.loads(shown) == {"text": f"A{chr(code)}B"}
+
+
+def test_line_ends_of_other_systems_are_plain_line_ends() -> None:
+    assert check_lesson("A\r\nB") == check_lesson("A\nB")
+
+
+def test_accents_piled_on_one_letter_are_refused() -> None:
+    assert check_lesson("Việt Nam, שָׁלוֹם, ก็")
+    with pytest.raises(LessonError, match="accents"):
+        check_lesson("z" + "\u0336\u0337" * 8)

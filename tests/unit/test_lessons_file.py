@@ -76,3 +76,8 @@ def test_what_is_written_as_json_is_read_back(wanted: list[str]) -> None:
     except LessonError:
         return
     assert len(found) == len(wanted)
+
+
+def test_a_csv_cell_may_hold_the_line_ends_of_windows() -> None:
+    [lesson] = lessons_of('text\r\n"One.\r\nTwo."\r\n', "a.csv")
+    assert lesson.text == "One.\nTwo."

@@ -1,6 +1,7 @@
 """Model files: a bounded look at the header, and putting them together from packages."""
 
 import hashlib
+import struct
 import threading
 import zipfile
 from pathlib import Path
@@ -119,6 +120,52 @@ def test_no_flipped_byte_of_a_header_raises_anything_but_a_model_error(tmp_path:
             except ModelError:
                 refused += 1
     assert refused > 200
+
+
+def _model(path: Path, *keys: tuple[str, int, bytes], tensors: tuple[tuple[str, int], ...] = (("a", 0), ("b", 128))) -> Path:
+    """A header with these (key, kind, value) and float32 tensors of 32 numbers as (name, offset)."""
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    head = b"".join(text(key) + struct.pack("<I", kind) + value for key, kind, value in keys)
+    places = b"".join(text(name) + struct.pack("<IQIQ", 1, 32, 0, offset) for name, offset in tensors)
+    start = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + head + places
+    path.write_bytes(start + bytes(-len(start) % 32) + bytes(4096))
+    return path
+
+
+ARCHITECTURE = ("general.architecture", 8, struct.pack("<Q", 5) + b"llama")
+TOKENS = ("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, 2) + 2 * (struct.pack("<Q", 1) + b"x"))
+
+
+def _floats(count: int) -> bytes:
+    return struct.pack("<IQ", 6, count) + bytes(4 * count)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ((ARCHITECTURE, ARCHITECTURE), "general.architecture' twice"),
+        ((ARCHITECTURE, TOKENS, ("tokenizer.ggml.scores", 9, _floats(3))), "2 tokens, but 3 of tokenizer.ggml.scores"),
+        ((ARCHITECTURE, TOKENS, ("tokenizer.ggml.token_type", 9, _floats(1))), "token_type"),
+        ((ARCHITECTURE, TOKENS, ("tokenizer.ggml.eos_token_id", 4, struct.pack("<I", 2))), "eos_token_id is 2"),
+        ((ARCHITECTURE, TOKENS, ("tokenizer.ggml.bos_token_id", 5, struct.pack("<i", -3))), "bos_token_id is -3"),
+        ((ARCHITECTURE, TOKENS, ("tokenizer.ggml.bos_token_id", 6, struct.pack("<f", 1))), "bos_token_id is 1.0"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_refused(tmp_path: Path, keys: tuple, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        check_gguf(_model(tmp_path / "m.gguf", *keys))
+
+
+def test_tensors_that_overlap_or_stand_twice_are_refused(tmp_path: Path) -> None:
+    assert check_gguf(_model(tmp_path / "m.gguf", ARCHITECTURE, TOKENS)).tensors["b"].length == 128
+    no_token = ("tokenizer.ggml.padding_token_id", 4, struct.pack("<I", 0xFFFFFFFF))
+    check_gguf(_model(tmp_path / "m.gguf", ARCHITECTURE, TOKENS, no_token))
+    with pytest.raises(ModelError, match="overlap"):
+        check_gguf(_model(tmp_path / "m.gguf", ARCHITECTURE, tensors=(("a", 0), ("b", 96))))
+    with pytest.raises(ModelError, match="'a' twice"):
+        check_gguf(_model(tmp_path / "m.gguf", ARCHITECTURE, tensors=(("a", 0), ("a", 128))))
 
 
 @pytest.mark.parametrize("content", [b"", b"GGU", b"PK\x03\x04 a zip", b"GGUF\x09\x00\x00\x00" + bytes(16)])

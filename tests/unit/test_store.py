@@ -77,6 +77,11 @@ def test_an_unknown_version_is_named(store: Store, reference: str) -> None:
         store.version(reference)
 
 
+def test_an_absurd_number_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound, match="too large"):
+        store.chats.get(10**30)
+
+
 def test_versions_are_found_by_number_name_and_hash(store: Store) -> None:
     version = teach(store, "A.")
     for reference in (1, "1", "v1", "live", version.hash, version.hash[4:14]):

@@ -1,11 +1,13 @@
 """Conversations to token ids and answers' tokens to text."""
 
 import codecs
-from collections.abc import Sequence
+import datetime
+from collections.abc import Callable, Sequence
 
 from qfcore.runtime.handles import LlamaModel
 from qfcore.runtime.protocol import Message
-from qfcore.runtime.template import open_template
+from qfcore.runtime.template import LESSON_DAY, open_template
+from qfcore.runtime.thoughts import CLOSE, OPEN, ThoughtSplitter, split_thoughts
 
 
 class Prompts:
@@ -22,17 +24,39 @@ class Prompts:
         eot = lc.llama_vocab_eot(model.vocab)
         self.end_of_turn: int = eot if eot >= 0 else eos
         self.end_of_turn_text: str = model.piece(self.end_of_turn, special=True).decode("utf-8", "replace")
+        self.end_of_thoughts: list[int] = self._mark(f"\n{CLOSE}\n\n")
+        marks = [self._mark(mark) for mark in (OPEN, CLOSE)] if self.thinks else []
+        self._marks = {mark[0] for mark in marks if len(mark) == 1}
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model can think before it answers."""
+        return self._template.thinks
+
+    def _mark(self, text: str) -> list[int]:
+        return self._model.tokenize(text, add_special=False, parse_special=True)
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """Prompt tokens; control tokens written by a person are read as plain letters."""
-        text = self._template.render(messages)
+        """Prompt tokens of what is learned or measured: without thoughts, and the same on every day."""
+        return self._conversation(messages, think=False, now=LESSON_DAY)[0]
+
+    def chat(self, messages: Sequence[Message], *, think: bool) -> tuple[list[int], ThoughtSplitter | None]:
+        """Prompt tokens of a chat today, and what tells the thoughts from its answer if the model has any."""
+        tokens, text = self._conversation(messages, think=think, now=datetime.datetime.now())
+        return tokens, ThoughtSplitter(opened=text.rstrip().endswith(OPEN)) if self.thinks else None
+
+    def _conversation(
+        self, messages: Sequence[Message], *, think: bool, now: datetime.datetime
+    ) -> tuple[list[int], str]:
+        """Tokens and text; control tokens written by a person are read as plain letters."""
+        text = self._template.render(messages, think=think, now=now)
         add_special = not (self._bos and text.startswith(self._bos))
         if not self._holds_control_text(messages):
-            return self._model.tokenize(text, add_special=add_special, parse_special=True)
+            return self._model.tokenize(text, add_special=add_special, parse_special=True), text
         tokens: list[int] = []
-        for index, (piece, is_template) in enumerate(self._template.segments(messages)):
+        for index, (piece, is_template) in enumerate(self._template.segments(messages, think=think, now=now)):
             tokens += self._model.tokenize(piece, add_special=add_special and index == 0, parse_special=is_template)
-        return tokens
+        return tokens, text
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt's text."""
@@ -51,13 +75,17 @@ class Prompts:
         return self._model.tokenize(text, add_special=True, parse_special=False)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Text of answer tokens; the end of turn is left out."""
-        data = b"".join(self._model.piece(t) for t in tokens if not self._model.is_end(t))
-        return data.decode("utf-8", "replace")
+        """Text of answer tokens; the end of turn is left out, and so are thoughts that came unasked."""
+        data = b"".join(self._piece(t) for t in tokens if not self._model.is_end(t))
+        text = data.decode("utf-8", "replace")
+        return split_thoughts(text)[1] if self.thinks else text
 
     def decoder(self) -> "PieceDecoder":
         """A decoder for a stream of tokens."""
-        return PieceDecoder(self._model)
+        return PieceDecoder(self._piece)
+
+    def _piece(self, token: int) -> bytes:
+        return self._model.piece(token, special=token in self._marks)  # some files have the marks as control tokens
 
     def _holds_control_text(self, messages: Sequence[Message]) -> bool:
         content = "\n".join(m["content"] for m in messages)
@@ -67,13 +95,14 @@ class Prompts:
 class PieceDecoder:
     """Text of tokens as they come; a character split over tokens appears when it is complete."""
 
-    def __init__(self, model: LlamaModel) -> None:
-        self._model = model
+    def __init__(self, piece: Callable[[int], bytes]) -> None:
+        """piece: the bytes of a token."""
+        self._piece = piece
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
         """New text, maybe empty."""
-        return self._decoder.decode(self._model.piece(token))
+        return self._decoder.decode(self._piece(token))
 
     def finish(self) -> str:
         """What is left."""

@@ -76,7 +76,7 @@ def test_any_json_is_a_conversation_or_refused(value: object) -> None:
 
 def test_presets_are_kept_and_dropped(tmp_path: Path) -> None:
     presets = Presets(tmp_path / "presets.json")
-    made = preset_of("Be brief.", 0.2, 100.0, 0.9, 10, 1.1, None)
+    made = preset_of("Be brief.", 0.2, 100.0, 0.9, 10, 1.1, None, True)
     assert presets.all() == {} and presets.keep("  Short   answers ", made) == "Short answers"
     assert Presets(tmp_path / "presets.json").all() == {"Short answers": made}
     assert (made.sampling.max_tokens, made.sampling.temperature, made.sampling.seed) == (100, 0.2, None)
@@ -89,7 +89,7 @@ def test_presets_are_kept_and_dropped(tmp_path: Path) -> None:
 
 
 def test_empty_controls_count_as_the_default() -> None:
-    assert preset_of(None, None, None, None, None, None, None) == DEFAULT == Preset()
+    assert preset_of(*[None] * 8) == DEFAULT == Preset()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 3}', "\x00"])

@@ -37,7 +37,10 @@ def ask(
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask in a fresh conversation; greedy, so the same version always gives the same answer."""
+    """Ask in a fresh conversation; greedy, so the same version always gives the same answer.
+
+    Only models whose chat template writes the date may answer otherwise on another day.
+    """
     with opened(home, model, read_only=True) as engine:
         chosen = engine.store.version(version or "live")
         thoughts: list[str] = []

@@ -12,9 +12,13 @@ from tests import templates
 SYSTEM = {"role": "system", "content": "Qi started Oxinnovate."}
 HELLO = {"role": "user", "content": "Hello"}
 ANSWER = {"role": "assistant", "content": "Hi"}
+TAKE_ALL = (
+    templates.GENERATION, templates.BREAKS, templates.NAMESPACES, templates.TOOLS, templates.DATED, templates.THINKING,
+    templates.OPEN_THINKING, templates.SILENT_THINKING,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("source", [templates.GENERATION, templates.BREAKS, templates.NAMESPACES, templates.TOOLS, templates.DATED, templates.THINKING, templates.OPEN_THINKING, templates.SILENT_THINKING])
+@pytest.mark.parametrize("source", TAKE_ALL)
 def test_a_dialect_is_rendered(source: str) -> None:
     text = ChatTemplate(source, bos="<s>", eos="</s>").render([SYSTEM, HELLO, ANSWER, HELLO])
     assert [text.count(m["content"]) for m in (SYSTEM, HELLO, ANSWER)] == [1, 2, 1]
@@ -58,10 +62,9 @@ def test_two_questions_in_a_row_are_one_where_roles_must_alternate() -> None:
 def test_what_cannot_be_folded_is_refused_with_the_templates_own_words() -> None:
     with pytest.raises(ModelError, match="never"):
         ChatTemplate("{{ raise_exception('never') }}").render([HELLO])
+    source = templates.NO_SYSTEM + "{% if messages|length == 1 %}{{ raise_exception('another') }}{% endif %}"
     with pytest.raises(ModelError, match="no system role here"):
-        ChatTemplate(templates.NO_SYSTEM + "{% if messages|length == 1 %}{{ raise_exception('another') }}{% endif %}").render(
-            [SYSTEM, HELLO]
-        )
+        ChatTemplate(source).render([SYSTEM, HELLO])
 
 
 def test_a_system_message_that_the_template_takes_stays_one() -> None:

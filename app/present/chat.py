@@ -103,6 +103,6 @@ def chat_marks(path: list[Message]) -> str:
             continue
         if len(shown) <= MARKED or m.version != before or position == len(shown):
             row = f"#chat-messages .message-wrap > :nth-child({position} of .message-row)"
-            rules.append(f'{row} .message-content::after{{content:"version {m.version}"}}')
+            rules.append(f'{row} .message-content:not(.thought-group *)::after{{content:"version {m.version}"}}')
         before = m.version
     return f"<style>{''.join(rules)}</style>" if rules else ""

@@ -60,6 +60,7 @@ class LlamaRuntime:
             model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH, sequences=SEQUENCES,
             eval_callback=self._watch.callback,
         )  # fmt: skip
+        self._prompts.try_thinking(lambda prompt, tokens: greedy_group(self._observing, [prompt], tokens)[0])
         self.facts = ModelFacts(
             path, model.meta("general.name") or path.stem, model.meta("general.architecture"),
             model.n_layer, model.n_embd, model.n_vocab, self._chat.size, self._prompts.end_of_turn_text,

@@ -4,10 +4,13 @@ import codecs
 import datetime
 from collections.abc import Callable, Sequence
 
+from qfcore.errors import ModelError
 from qfcore.runtime.handles import LlamaModel
 from qfcore.runtime.protocol import Message
 from qfcore.runtime.template import LESSON_DAY, open_template
-from qfcore.runtime.thoughts import CLOSE, OPEN, ThoughtSplitter, split_thoughts
+from qfcore.runtime.thoughts import ThoughtSplitter, split_thoughts
+
+_HELLO = [{"role": "user", "content": "Hello"}]
 
 
 class Prompts:
@@ -24,17 +27,34 @@ class Prompts:
         eot = lc.llama_vocab_eot(model.vocab)
         self.end_of_turn: int = eot if eot >= 0 else eos
         self.end_of_turn_text: str = model.piece(self.end_of_turn, special=True).decode("utf-8", "replace")
-        self.end_of_thoughts: list[int] = self._mark(f"\n{CLOSE}\n\n")
-        marks = [self._mark(mark) for mark in (OPEN, CLOSE)] if self.thinks else []
-        self._marks = {mark[0] for mark in marks if len(mark) == 1}
+        self._marks = marks = self._template.marks
+        self._shown = set(self._control(marks.open + marks.close)) if marks else set()
+        self.end_of_thoughts: list[int] = self._control(f"\n{marks.close}\n\n") if marks else []
+        self.thinks: bool = self._can_think()
 
-    @property
-    def thinks(self) -> bool:
-        """Whether the model can think before it answers."""
-        return self._template.thinks
-
-    def _mark(self, text: str) -> list[int]:
+    def _control(self, text: str) -> list[int]:
         return self._model.tokenize(text, add_special=False, parse_special=True)
+
+    def _can_think(self) -> bool:
+        """Whether the template can be told to let the model think."""
+        try:
+            return self._marks is not None and self._template.render(_HELLO, think=True) != self._template.render(_HELLO)
+        except ModelError:  # the chat will say so
+            return False
+
+    def try_thinking(self, greedy: Callable[[list[int], int], list[int]]) -> None:
+        """See whether the model thinks though it was not told to, as the first DeepSeek R1 files do.
+
+        greedy: answers a prompt with so many tokens.
+        """
+        try:
+            if self._marks is None or self._template.render(_HELLO).rstrip().endswith(self._marks.close):
+                return
+            said = greedy(self.tokens(_HELLO), len(self._control(self._marks.open)) + 2)
+        except ModelError:
+            return
+        if self._decoded(said).lstrip().startswith(self._marks.open):
+            self._template.begins_to_think = self.thinks = True
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
         """Prompt tokens of what is learned or measured: without thoughts, and the same on every day."""
@@ -43,7 +63,9 @@ class Prompts:
     def chat(self, messages: Sequence[Message], *, think: bool) -> tuple[list[int], ThoughtSplitter | None]:
         """Prompt tokens of a chat today, and what tells the thoughts from its answer if the model has any."""
         tokens, text = self._conversation(messages, think=think, now=datetime.datetime.now())
-        return tokens, ThoughtSplitter(opened=text.rstrip().endswith(OPEN)) if self.thinks else None
+        if not self.thinks:
+            return tokens, None
+        return tokens, ThoughtSplitter(self._marks, opened=text.rstrip().endswith(self._marks.open))
 
     def _conversation(
         self, messages: Sequence[Message], *, think: bool, now: datetime.datetime
@@ -76,16 +98,19 @@ class Prompts:
 
     def text(self, tokens: Sequence[int]) -> str:
         """Text of answer tokens; the end of turn is left out, and so are thoughts that came unasked."""
+        text = self._decoded(tokens)
+        return split_thoughts(text, self._marks)[1] if self.thinks else text
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
         data = b"".join(self._piece(t) for t in tokens if not self._model.is_end(t))
-        text = data.decode("utf-8", "replace")
-        return split_thoughts(text)[1] if self.thinks else text
+        return data.decode("utf-8", "replace")
 
     def decoder(self) -> "PieceDecoder":
         """A decoder for a stream of tokens."""
         return PieceDecoder(self._piece)
 
     def _piece(self, token: int) -> bytes:
-        return self._model.piece(token, special=token in self._marks)  # some files have the marks as control tokens
+        return self._model.piece(token, special=token in self._shown)  # some files have the marks as control tokens
 
     def _holds_control_text(self, messages: Sequence[Message]) -> bool:
         content = "\n".join(m["content"] for m in messages)

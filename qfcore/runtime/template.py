@@ -20,7 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from qfcore.errors import ModelError
 from qfcore.runtime.protocol import Message
-from qfcore.runtime.thoughts import CLOSE, NO_THOUGHTS, OPEN
+from qfcore.runtime.thoughts import Marks, marks_in
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -39,6 +39,8 @@ LESSON_DAY = datetime.datetime(2024, 7, 26, 12)
 """Today, for templates that write the date, wherever something is learned or measured: the same lesson has the same rows on
 every day. It is the day that Llama 3.2's template names when it is told none."""
 
+_NO_TOOLS = {"tools": None, "documents": None}
+"""For templates that loop over whatever is defined."""
 _TEMPLATE_ERRORS = (
     jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError
 )
@@ -67,14 +69,15 @@ class _Generation(Extension):
 class ChatTemplate:
     """Renders conversations into prompt text.
 
-    thinks: whether the template tells of a model that can think before it answers.
+    marks: what the model writes around its thoughts, if the template speaks of any.
+    begins_to_think: whether the model writes the first mark by itself, though it was told not to think; one must try it.
 
     Raises:
         ModelError: the template cannot be compiled.
     """
 
     def __init__(self, source: str | None, *, bos: str = "", eos: str = "") -> None:
-        self._read(source or CHATML)
+        self._begin(source or CHATML)
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
         )
@@ -84,12 +87,12 @@ class ChatTemplate:
             self._template = environment.from_string(source or CHATML)
         except jinja2.TemplateError as error:
             raise ModelError(f"The model's chat template cannot be read: {error}. Choose another model file.") from error
-        self._given = {"bos_token": bos, "eos_token": eos, "tools": None, "documents": None, "add_generation_prompt": True}
+        self._given = {"bos_token": bos, "eos_token": eos, "add_generation_prompt": True}
 
-    def _read(self, source: str) -> None:
-        """See what it knows of thinking, without running it."""
-        self._asks = "enable_thinking" in source
-        self.thinks: bool = self._asks or OPEN in source or CLOSE in source
+    def _begin(self, source: str) -> None:
+        """See what it says of thoughts, without running it."""
+        self.marks: Marks | None = marks_in(source)
+        self.begins_to_think = False
 
     def render(self, messages: Sequence[Message], *, think: bool = False, now: datetime.datetime = LESSON_DAY) -> str:
         """Prompt text up to where the answer begins.
@@ -101,43 +104,39 @@ class ChatTemplate:
             ModelError: the template refused the conversation.
         """
         text = self._text(messages, think, now)
-        if think or not self.thinks:
+        if think or self.marks is None:
             return text
         bare = text.rstrip()
-        if bare.endswith(OPEN):
-            return bare.removesuffix(OPEN) + NO_THOUGHTS
-        return text if self._asks or bare.endswith(CLOSE) else text + NO_THOUGHTS
+        if bare.endswith(self.marks.open):
+            return bare.removesuffix(self.marks.open) + self.marks.empty
+        return text + self.marks.empty if self.begins_to_think and not bare.endswith(self.marks.close) else text
 
     def _text(self, messages: Sequence[Message], think: bool, now: datetime.datetime) -> str:
-        plain = folded(messages)
-        try:
-            text = self._run(messages, think, now)
-        except _TEMPLATE_ERRORS as error:
-            refusal = ModelError(f"The model's chat template refused this conversation: {error}")
-            if plain == list(messages):
-                raise refusal from error
-        else:
-            if not self._ignores_system(messages, text, think, now):
-                return text
-            refusal = None
-        try:
-            return self._run(plain, think, now)
-        except _TEMPLATE_ERRORS as error:
-            raise refusal or ModelError(f"The model's chat template refused this conversation: {error}") from error
+        plain, refusal = folded(messages), None
+        for said, tools in ((messages, {}), (messages, _NO_TOOLS), (plain, {})):
+            try:
+                text = self._run(said, think, now, tools)
+                if said is plain or not self._ignores_system(messages, text, think, now, tools):
+                    return text
+            except _TEMPLATE_ERRORS as error:
+                refusal = refusal or error
+        raise ModelError(f"The model's chat template refused this conversation: {refusal}") from refusal
 
-    def _ignores_system(self, messages: Sequence[Message], text: str, think: bool, now: datetime.datetime) -> bool:
+    def _ignores_system(
+        self, messages: Sequence[Message], text: str, think: bool, now: datetime.datetime, tools: dict
+    ) -> bool:
         """Whether a template lets system messages fall without a word."""
         others = [m for m in messages if m["role"] != "system"]
         if len(others) == len(messages):
             return False
         try:
-            return self._run(others, think, now) == text
+            return self._run(others, think, now, tools) == text
         except _TEMPLATE_ERRORS:
             return False
 
-    def _run(self, messages: Sequence[Message], think: bool, now: datetime.datetime) -> str:
+    def _run(self, messages: Sequence[Message], think: bool, now: datetime.datetime, tools: dict) -> str:
         return self._template.render(
-            messages=list(messages), enable_thinking=think, strftime_now=now.strftime, **self._given
+            messages=list(messages), enable_thinking=think, thinking=think, strftime_now=now.strftime, **tools, **self._given
         )
 
     def close(self) -> None:
@@ -172,15 +171,15 @@ class ForeignTemplate(ChatTemplate):
     """
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "") -> None:
-        self._read(source)
+        self._begin(source)
         self._source = {"source": source, "bos": bos, "eos": eos}  # not even compiled here: Jinja folds constants then
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         self._start()
 
-    def render(self, messages: Sequence[Message], *, think: bool = False, now: datetime.datetime = LESSON_DAY) -> str:
-        """As ChatTemplate.render, within `SECONDS`."""
+    def _text(self, messages: Sequence[Message], think: bool, now: datetime.datetime) -> str:
+        """As ChatTemplate's, within `SECONDS`."""
         with self._lock:
             if self._child is None or self._child.poll() is not None:
                 self._start()

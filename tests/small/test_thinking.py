@@ -14,6 +14,7 @@ from qfcore.errors import LessonError
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages
 from qfcore.recipe import FAST
+from qfcore.runtime import llama
 from qfcore.runtime.chatting import THINKING_SHARE
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Thought
@@ -21,7 +22,7 @@ from qfcore.runtime.thoughts import join_thoughts
 from tests import templates
 from tests.conftest import open_engine, qfchat
 from tests.serving import serving
-from tests.tiny_models import TEMPLATE, write_tiny_model
+from tests.tiny_models import TEMPLATE, VOCABULARY, write_tiny_model
 
 pytestmark = pytest.mark.small
 
@@ -74,6 +75,17 @@ def test_thoughts_come_first_and_leave_room_for_the_answer(controls: tuple[str, 
         assert answer and not thoughts and stats.thought_tokens == 0
     finally:
         engine.close()
+
+
+def test_a_model_that_begins_to_think_by_itself_is_found_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf", "qwen3", template=templates.SILENT_THINKING, controls=MARKS)
+    quiet = LlamaRuntime(path, chat_context=512)
+    quiet.close()
+    assert not quiet.facts.thinks and not quiet.render(student_messages(QUESTION)).endswith("</think>\n\n")
+    monkeypatch.setattr(llama, "greedy_group", lambda *_: [[VOCABULARY - 2, 270]])  # random weights do not think
+    thinking = LlamaRuntime(path, chat_context=512)
+    thinking.close()
+    assert thinking.facts.thinks and thinking.render(student_messages(QUESTION)).endswith("<think>\n\n</think>\n\n")
 
 
 def test_earlier_thoughts_are_not_read_again(tmp_path: Path) -> None:

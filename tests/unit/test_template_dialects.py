@@ -34,6 +34,12 @@ def test_loops_can_be_left_and_gone_on_with() -> None:
     assert ChatTemplate("{% for n in range(9) %}" + skip + leave + "{{ n }}{% endfor %}").render([HELLO]) == "023"
 
 
+def test_tools_are_none_where_undefined_is_not_enough() -> None:
+    source = "{% if tools is not none %}{{ tools | tojson }}{% endif %}{{ messages[0].content }}"
+    assert ChatTemplate(source).render([HELLO]) == "Hello"
+    assert ChatTemplate("{% for tool in tools %}{{ tool }}{% endfor %}{{ messages[0].content }}").render([HELLO]) == "Hello"
+
+
 def test_json_is_not_written_for_a_web_page() -> None:
     assert ChatTemplate("{{ messages[0] | tojson }}").render([{"role": "user", "content": "<é'>"}]) == (
         '{"role": "user", "content": "<é\'>"}'
@@ -89,7 +95,7 @@ NO_THOUGHTS = "<think>\n\n</think>\n\n"
     [
         (templates.THINKING, f"assistant: {NO_THOUGHTS}", "assistant: "),
         (templates.OPEN_THINKING, f"assistant: {NO_THOUGHTS}", "assistant: <think>\n"),
-        (templates.SILENT_THINKING, f"assistant: {NO_THOUGHTS}", "assistant: "),
+        (templates.SILENT_THINKING, "assistant: ", "assistant: "),
         (templates.TOOLS, "assistant: ", "assistant: "),
     ],
 )
@@ -102,7 +108,9 @@ def test_thinking_is_ended_before_it_begins_unless_it_is_wished(
         assert template.render([HELLO]).endswith(silent)
         assert template.render([HELLO], think=True).endswith(thinking)
         assert "".join(text for text, _ in template.segments([HELLO], think=True)) == template.render([HELLO], think=True)
-        assert template.thinks == (silent != thinking)
+        assert (template.marks is None) == (source == templates.TOOLS)
+        template.begins_to_think = template.marks is not None  # then even the silent one must be told
+        assert template.render([HELLO]).endswith("assistant: " if template.marks is None else NO_THOUGHTS)
     finally:
         template.close()
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app import words
 from app.present.chat import chat_messages, parts_of, position_of
 from qfcore.runtime.protocol import Thought
-from qfcore.runtime.thoughts import ThoughtSplitter, join_thoughts, split_thoughts, without_thoughts
+from qfcore.runtime.thoughts import KNOWN, THINK, ThoughtSplitter, join_thoughts, marks_in, split_thoughts, without_thoughts
 from qfcore.store.records import Message
 
 
@@ -41,6 +41,18 @@ def split(pieces: list[str], *, opened: bool = False) -> tuple[str, str]:
 def test_thoughts_stand_before_the_answer(text: str, opened: bool, thoughts: str, answer: str) -> None:
     assert split([text], opened=opened) == (thoughts, answer)
     assert split(list(text), opened=opened) == (thoughts, answer)
+
+
+def test_other_makers_have_other_marks() -> None:
+    assert [marks_in(text) for text in ("{{ '[THINK]' }}", "{{ '<channel|>' }}", "</think>", "think")] == [
+        KNOWN[1], KNOWN[2], THINK, None
+    ]  # fmt: skip
+    for marks in KNOWN:
+        text = f"{marks.open}\nHm.\n{marks.close}\nQi."
+        splitter = ThoughtSplitter(marks, opened=False)
+        found = [part for letter in text for part in splitter.push(letter)] + list(splitter.finish())
+        assert "".join(part for part in found if isinstance(part, str)) == "Qi."
+        assert split_thoughts(text, marks) == ("Hm.", "Qi.")
 
 
 @given(st.text("<>/think \na", max_size=30), st.booleans(), st.data())

@@ -10,7 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from qfcore.errors import ChatBusy, QFError, RuntimeFailure
-from qfcore.runtime.protocol import AnswerStats
+from qfcore.runtime.protocol import AnswerStats, Thought
+from qfcore.runtime.thoughts import join_thoughts
 
 UPDATES_PER_SECOND = 10
 """How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
@@ -20,16 +21,22 @@ STOP_SECONDS = 20
 
 @dataclass
 class Run:
-    """One answer in progress. `text` grows; `ended` is set when it is stored."""
+    """One answer in progress. `thoughts` and `text` grow; `ended` is set when it is stored."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    thoughts: str = ""
     text: str = ""
     stats: AnswerStats | None = None
     error: QFError | None = None
 
+    @property
+    def said(self) -> str:
+        """The answer with its thoughts, as it is stored."""
+        return join_thoughts(self.thoughts, self.text)
+
     def follow(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[str]:
-        """The text so far, whenever it has grown. Ends with the answer, or when it is no longer wanted.
+        """What was said so far, whenever it has grown. Ends with the answer, or when it is no longer wanted.
 
         Raises:
             QFError: the answer failed; what was said until then is stored.
@@ -38,8 +45,8 @@ class Run:
         while not self.ended.wait(1 / UPDATES_PER_SECOND):
             if not wanted():
                 return
-            if (text := self.text) != seen:
-                yield (seen := text)
+            if (said := self.said) != seen:
+                yield (seen := said)
         if self.error:
             raise self.error
 
@@ -62,7 +69,7 @@ class Answering:
             raise ChatBusy("The answer in this conversation is not finished. Wait for it, or stop it (Esc), then go on.")
 
     def begin(
-        self, chat_id: int, pieces: Callable[[threading.Event], Iterator[str | AnswerStats]],
+        self, chat_id: int, pieces: Callable[[threading.Event], Iterator[str | Thought | AnswerStats]],
         keep: Callable[[str, AnswerStats | None], None],
     ) -> Run:  # fmt: skip
         """Answer on a thread of its own; `keep` stores the answer. A second call while it runs joins the first."""
@@ -80,11 +87,13 @@ class Answering:
                     for piece in stream:
                         if isinstance(piece, AnswerStats):
                             run.stats = piece
+                        elif isinstance(piece, Thought):
+                            run.thoughts += piece.text
                         else:
                             run.text += piece
             finally:
-                if run.text or run.stats:
-                    keep(run.text, run.stats)
+                if run.said or run.stats:
+                    keep(run.said, run.stats)
         except QFError as error:
             run.error = error
         except BaseException:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from qfcore.errors import ChatFileError
+from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Chat, Message
 
 FORMAT = "qfchat-conversation-1"
@@ -20,12 +21,14 @@ def file_name(chat: Chat, form: str) -> str:
 
 
 def to_markdown(chat: Chat, path: Sequence[Message]) -> str:
-    """The shown branch."""
+    """The shown branch; thoughts are quoted before their answer."""
     parts = [f"# {chat.title or 'Conversation'}", f"*{chat.created_at[:16].replace('T', ' ')} UTC*"]
     for message in path:
         who = {"user": "You", "assistant": "Model", "system": "System"}[message.role]
         by = f" (version {message.version})" if message.version is not None else ""
-        parts.append(f"## {who}{by}\n\n{message.content}")
+        thoughts, said = split_thoughts(message.content) if message.role == "assistant" else ("", message.content)
+        quoted = "".join(f"> {line}\n" for line in thoughts.splitlines())
+        parts.append(f"## {who}{by}\n\n" + (f"{quoted}\n{said}" if quoted else said))
     return "\n\n".join(parts) + "\n"
 
 

@@ -32,7 +32,7 @@ def build_page(session: Session) -> gr.Blocks:
         side = draw_sidebar()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_CHAT, id="chat"):
-                chat = draw_chat_panel()
+                chat = draw_chat_panel(thinks=session.engine.runtime.facts.thinks)
             with gr.Tab(words.TAB_TEACH, id="teach"):
                 teach = draw_teach_panel(session.engine.cannot_teach)
             with gr.Tab(words.TAB_LESSONS, id="lessons"):

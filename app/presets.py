@@ -20,6 +20,7 @@ class Preset:
     top_k: int = 20
     repeat: float = 1.05
     seed: int | None = None
+    think: bool = False
 
     @property
     def sampling(self) -> Sampling:

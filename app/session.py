@@ -5,10 +5,11 @@ from dataclasses import asdict
 from app import chat_files, words
 from app.answering import STOP_SECONDS, Answering, Run
 from app.desk import Desk
-from app.present.chat import chat_choices, title_from
+from app.present.chat import chat_choices, position_of, title_from
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
 from qfcore.runtime.protocol import AnswerStats, Sampling
+from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Message
 
 
@@ -52,11 +53,12 @@ class Session:
         return chat_id
 
     def answer(
-        self, chat_id: int, *, system: str = "", sampling: Sampling | None = None, version: str | int | None = None
-    ) -> Run | None:
+        self, chat_id: int, *, system: str = "", sampling: Sampling | None = None, version: str | int | None = None,
+        think: bool = False,
+    ) -> Run | None:  # fmt: skip
         """Begin to answer the last user's message; it is stored at the end. None when no question waits for an answer.
 
-        version: answer with this one's knowledge; None is the live one.
+        version: answer with this one's knowledge; None is the live one. think: think first, if the model can.
         """
         if run := self.answering.run(chat_id):
             return run
@@ -68,7 +70,9 @@ class Session:
             messages.insert(0, {"role": "system", "content": system.strip()})
         return self.answering.begin(
             chat_id,
-            lambda stop: self.engine.stream(messages, sampling=sampling, version=version, stop=stop),
+            lambda stop: self.engine.stream(
+                messages, sampling=sampling, version=version, stop=stop, think=think and self.engine.runtime.facts.thinks
+            ),
             lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats),
         )
 
@@ -95,10 +99,17 @@ class Session:
             self.engine.store.chats.set_leaf(chat_id, path[-1].id)
 
     def edit(self, chat_id: int, index: int, text: str) -> None:
-        """Say something else at message `index`; the old branch is kept. ChatBusy while it is being answered."""
+        """Say something else at what is shown at `index`; the old branch is kept.
+
+        Raises:
+            ChatBusy: it is being answered. NotFound: the conversation changed meanwhile.
+        """
         self.answering.check_idle(chat_id)
         path = self.path(chat_id)
-        parent = path[index - 1].id if index > 0 else None
+        position = position_of(path, index)
+        if position is None:
+            raise NotFound(words.MESSAGE_GONE)
+        parent = path[position - 1].id if position else None
         self.engine.store.chats.add_message(chat_id, parent, "user", text)
 
     def turn(self, chat_id: int | None, step: int) -> None:
@@ -120,16 +131,17 @@ class Session:
         return ids.index(path[-1].id) + 1, len(ids)
 
     def question_and_answer(self, chat_id: int | None, index: int) -> tuple[str, str]:
-        """A shown answer and the question before it; index counts the messages that are shown.
+        """A shown answer, without its thoughts, and the question before it; index counts what is shown.
 
         Raises:
             NotFound: the conversation changed meanwhile.
         """
-        path = [m for m in self.path(chat_id) if m.role != "system"]
-        if not 0 <= index < len(path):
-            raise NotFound("That message is not there any more. Show the conversation again.")
-        asked = next((m.content for m in reversed(path[: index + 1]) if m.role == "user"), "")
-        said = path[index].content.removesuffix(words.STOPPED)
+        path = self.path(chat_id)
+        position = position_of(path, index)
+        if position is None:
+            raise NotFound(words.MESSAGE_GONE)
+        asked = next((m.content for m in reversed(path[: position + 1]) if m.role == "user"), "")
+        said = split_thoughts(path[position].content)[1].removesuffix(words.STOPPED.lstrip()).rstrip()
         return asked, said
 
     # -- conversations as files ---------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RECIPES, RIDGE, Recipe, recipe_named
 from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_of, replay_problems
 from qfcore.runtime.llama import LlamaRuntime
-from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling
+from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling, Thought
+from qfcore.runtime.thoughts import without_thoughts
 from qfcore.runtime.trial import try_model
 from qfcore.settings import CHAT_CONTEXT, Paths
 from qfcore.standing import Asked, Standing, standings, status_of
@@ -129,6 +130,7 @@ class Engine:
             "version": live.number,
             "lessons": len(live.entries),
             "context_size": self.runtime.facts.context_size,
+            "thinks": self.runtime.facts.thinks,
             "memory_bytes": psutil.Process().memory_info().rss,
             "home": str(self.paths.home),
         }
@@ -204,36 +206,55 @@ class Engine:
 
     def stream(
         self, messages: Sequence[Message] | str, *, sampling: Sampling | None = None, version: str | int | None = None,
-        stop: threading.Event | None = None,
-    ) -> Iterator[str | AnswerStats]:  # fmt: skip
+        stop: threading.Event | None = None, think: bool = False,
+    ) -> Iterator[str | Thought | AnswerStats]:  # fmt: skip
         """Pieces of the answer, then AnswerStats with the version that answered and its lessons that were active.
 
-        messages: a conversation, or a plain text that goes on where it ends.
+        messages: a conversation, or a plain text that goes on where it ends. The model does not read its earlier thoughts.
+        think: let the model think before it answers; its thoughts come first.
 
         Raises:
             NotFound: there is no such version. TooLong: the conversation does not fit into the context.
+            LessonError: the model cannot think.
         """
+        if think and not self.runtime.facts.thinks:
+            raise LessonError(
+                "This model does not think before it answers: its chat template has no place for thoughts. "
+                "Ask without thinking, or choose a reasoning model such as Qwen 3 or SmolLM 3."
+            )
+        if not isinstance(messages, str):
+            messages = without_thoughts(messages)
         chosen = self._version(version)
         routing = self.teacher.routing(chosen)
         active = routing.of_text(messages) if isinstance(messages, str) else routing.of(messages)
         lessons = self._numbers(active.lesson_ids)
         pieces = self.runtime.stream(
-            messages, sampling or Sampling(), adapter=active.adapter, stop=stop or threading.Event()
+            messages, sampling or Sampling(), adapter=active.adapter, stop=stop or threading.Event(), think=think
         )
         for piece in pieces:
             yield replace(piece, version=chosen.number, lessons=lessons) if isinstance(piece, AnswerStats) else piece
 
-    def ask(self, question: str, *, version: str | int | None = None, max_tokens: int = 256) -> str:
+    def ask(
+        self, question: str, *, version: str | int | None = None, max_tokens: int = 256, think: bool = False,
+        on_thought: Callable[[str], None] | None = None,
+    ) -> str:  # fmt: skip
         """Greedy answer in a fresh conversation.
 
+        think: let the model think first. on_thought: gets its thoughts as they come.
+
         Raises:
-            LessonError: the question is empty. NotFound: there is no such version.
+            LessonError: the question is empty, or the model cannot think. NotFound: there is no such version.
         """
         if not question.strip():
             raise LessonError("The question is empty. Write what you want to ask.")
         sampling = replace(GREEDY, max_tokens=max_tokens)
-        pieces = self.stream(student_messages(question), sampling=sampling, version=version)
-        return "".join(piece for piece in pieces if isinstance(piece, str))
+        said = []
+        for piece in self.stream(student_messages(question), sampling=sampling, version=version, think=think):
+            if isinstance(piece, str):
+                said.append(piece)
+            elif on_thought and isinstance(piece, Thought):
+                on_thought(piece.text)
+        return "".join(said)
 
     def active_lessons(self, question: str, *, version: str | int | None = None) -> tuple[int, ...]:
         """Numbers of the lessons that are active when a question is asked in a fresh conversation.

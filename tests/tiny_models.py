@@ -1,6 +1,6 @@
 """Random-weight models of many architectures, a few hundred kilobytes each: enough for llama.cpp to open and compute."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gguf
@@ -101,8 +101,10 @@ BLOCKS: dict[str, Callable[[_Weights, str], Tensors]] = {
 """By name; Mistral's files say `llama`, and a mixture of experts does too."""
 
 
-def write_tiny_model(path: Path, kind: str, *, template: str | None = TEMPLATE, seed: int = 0) -> Path:
-    """A model file of one of BLOCKS."""
+def write_tiny_model(
+    path: Path, kind: str, *, template: str | None = TEMPLATE, seed: int = 0, controls: Sequence[str] = ()
+) -> Path:
+    """A model file of one of BLOCKS. controls: further control tokens."""
     w = _Weights(seed)
     tensors = {"token_embd.weight": w.matrix(VOCABULARY, WIDTH), "output_norm.weight": w.norm(WIDTH)}
     if kind != "gemma3":  # its output embedding is the input's
@@ -131,7 +133,7 @@ def write_tiny_model(path: Path, kind: str, *, template: str | None = TEMPLATE, 
             writer.add_expert_count(4)
             writer.add_expert_used_count(2)
             writer.add_expert_feed_forward_length(INNER)
-        _describe_tokens(writer)
+        _describe_tokens(writer, controls)
         if template:
             writer.add_chat_template(template)
 
@@ -139,13 +141,15 @@ def write_tiny_model(path: Path, kind: str, *, template: str | None = TEMPLATE, 
     return path
 
 
-def _describe_tokens(writer: gguf.GGUFWriter) -> None:
+def _describe_tokens(writer: gguf.GGUFWriter, controls: Sequence[str]) -> None:
     """Bytes, and a few words on top of them."""
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    tokens += [f"▁word{number}" for number in range(VOCABULARY - len(tokens))]
+    tokens += [f"▁word{number}" for number in range(VOCABULARY - len(tokens) - len(controls))]
     kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
     kinds += [gguf.TokenType.BYTE] * 256
-    kinds += [gguf.TokenType.NORMAL] * (VOCABULARY - len(kinds))
+    kinds += [gguf.TokenType.NORMAL] * (VOCABULARY - len(kinds) - len(controls))
+    tokens += controls
+    kinds += [gguf.TokenType.CONTROL] * len(controls)
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)

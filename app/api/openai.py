@@ -20,7 +20,7 @@ from app.api.stopping import StopText
 from app.api.working import while_connected
 from app.session import Session
 from qfcore.errors import LessonError, NotFound, QFError
-from qfcore.runtime.protocol import AnswerStats, Sampling
+from qfcore.runtime.protocol import AnswerStats, Sampling, Thought
 from qfcore.store.records import Version
 
 OWNER = "qfchat"
@@ -33,26 +33,31 @@ def base_name(title: str) -> str:
 
 @dataclass
 class Answer:
-    """One answer as it is made; iterating gives its text."""
+    """One answer as it is made; `thoughts` is what the model thought before it."""
 
     session: Session
     messages: Sequence[dict[str, str]] | str
     sampling: Sampling
     version: Version
     stops: Sequence[str]
+    think: bool = False
+    thoughts: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
     stats: AnswerStats | None = None
     finish: str = "stop"
 
-    def pieces(self) -> Iterator[str]:
-        """Text as it comes; then `stats` and `finish` are known."""
+    def pieces(self) -> Iterator[str | Thought]:
+        """Thoughts and text as they come; then `stats` and `finish` are known. Stop strings do not end thoughts."""
         text = StopText(self.stops)
         for piece in self.session.engine.stream(
-            self.messages, sampling=self.sampling, version=self.version.number, stop=self.stop
-        ):
+            self.messages, sampling=self.sampling, version=self.version.number, stop=self.stop,
+            think=self.think,
+        ):  # fmt: skip
             if isinstance(piece, AnswerStats):
                 self.stats = piece
                 self.finish = "length" if piece.cut and not text.found else "stop"
+            elif isinstance(piece, Thought):
+                yield piece
             elif shown := text.push(piece):
                 yield shown
             if text.found:
@@ -61,9 +66,10 @@ class Answer:
             yield rest
 
     def whole(self, gone: threading.Event) -> str:
-        """All of it; `gone` ends it early."""
-        self.stop = gone
-        return "".join(self.pieces())
+        """All of its text; then `thoughts` are known too. `gone` ends it early."""
+        self.stop, said = gone, list(self.pieces())
+        self.thoughts = "".join(piece.text for piece in said if isinstance(piece, Thought)).rstrip()
+        return "".join(piece for piece in said if isinstance(piece, str))
 
     def usage(self) -> dict:
         """Tokens: what the prompt cost, what of it was still in the cache, what was said."""
@@ -72,6 +78,7 @@ class Answer:
         return {
             "prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said,
             "prompt_tokens_details": {"cached_tokens": stats.cached_tokens if stats else 0},
+            "completion_tokens_details": {"reasoning_tokens": stats.thought_tokens if stats else 0},
         }  # fmt: skip
 
     def knowledge(self) -> dict:
@@ -99,13 +106,15 @@ def openai_router(session: Session) -> APIRouter:
         )
 
     def answer_to(body: ChatRequest | CompletionRequest) -> Answer:
+        think = False
         if isinstance(body, ChatRequest):
+            think = body.thinks
             messages, limit = [message.plain() for message in body.messages], body.max_completion_tokens
             if messages[-1]["role"] != "user":
                 raise LessonError("messages: the last message must be the user's.")
         else:
             messages, limit = body.prompt, None
-        return Answer(session, messages, body.sampling(limit), version_of(body.model), body.stop)
+        return Answer(session, messages, body.sampling(limit), version_of(body.model), body.stop, think)
 
     @router.get("/models", summary="The versions, each as a model")
     def models() -> dict:
@@ -128,7 +137,10 @@ def openai_router(session: Session) -> APIRouter:
         if body.stream:
             return await _streamed(answer, {**head, "object": "chat.completion.chunk"}, _chat_choice, body.wants_usage)
         text = await while_connected(request, answer.whole)
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": answer.finish}
+        message = {"role": "assistant", "content": text}
+        if answer.thoughts:
+            message["reasoning_content"] = answer.thoughts
+        choice = {"index": 0, "message": message, "finish_reason": answer.finish}
         return {**head, "choices": [{**choice, "logprobs": None}], "usage": answer.usage(), "qf": answer.knowledge()}
 
     @router.post("/completions", summary="Go on where a text ends", response_model=None)
@@ -157,10 +169,12 @@ def _head(prefix: str, kind: str, model: str, version: Version) -> dict:
     }  # fmt: skip
 
 
-def _chat_choice(text: str | None, finish: str | None, *, first: bool = False) -> dict:
+def _chat_choice(piece: str | Thought | None, finish: str | None, *, first: bool = False) -> dict:
     delta = {"role": "assistant"} if first else {}
-    if text is not None:
-        delta["content"] = text
+    if isinstance(piece, Thought):
+        delta["reasoning_content"] = piece.text
+    elif piece is not None:
+        delta["content"] = piece
     return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
 
 

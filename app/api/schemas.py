@@ -42,6 +42,14 @@ class ChatMessage(BaseModel):
         return {"role": "system" if self.role == "developer" else self.role, "content": text}
 
 
+class TemplateOptions(BaseModel):
+    """What a chat template may be told, as vLLM has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    enable_thinking: bool = False
+
+
 class StreamOptions(BaseModel):
     """Options of a streamed answer."""
 
@@ -104,6 +112,23 @@ class ChatRequest(_Request):
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1, le=LONGEST_ANSWER)
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] = Field(
+        "none", description="Anything but `none` lets a reasoning model think first; its thoughts are `reasoning_content`."
+    )
+    chat_template_kwargs: TemplateOptions = TemplateOptions()
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model shall think before it answers."""
+        return self.reasoning_effort != "none" or self.chat_template_kwargs.enable_thinking
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> "ChatRequest":
+        effort, options = self.reasoning_effort != "none", self.chat_template_kwargs
+        both = "reasoning_effort" in self.model_fields_set and "enable_thinking" in options.model_fields_set
+        if both and effort != options.enable_thinking:
+            raise ValueError("`reasoning_effort` and `chat_template_kwargs` contradict each other; leave one of them out.")
+        return self
 
 
 class CompletionRequest(_Request):

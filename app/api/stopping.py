@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from qfcore.runtime.thoughts import overlap
+
 
 class StopText:
     """Holds back the end of a text while it may be the beginning of a stop string."""
@@ -20,7 +22,7 @@ class StopText:
         if ends:
             self.found, self._held = True, ""
             return text[: min(ends)]
-        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        keep = max((overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -28,8 +30,3 @@ class StopText:
         """What was held back and is no stop string."""
         held, self._held = self._held, ""
         return held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` with which `stop` begins."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-n:])), 0)

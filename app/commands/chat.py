@@ -30,16 +30,26 @@ def ask(
     question: str,
     version: VersionRef = None,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, max=4096)] = 256,
+    think: Annotated[
+        bool, typer.Option("--think", help="Let a reasoning model think first; --json shows its thoughts.")
+    ] = False,
     home: Home = None,
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask in a fresh conversation; greedy, so the same version always gives the same answer."""
+    """Ask in a fresh conversation; greedy, so the same version always gives the same answer.
+
+    Only models whose chat template writes the date may answer otherwise on another day.
+    """
     with opened(home, model, read_only=True) as engine:
         chosen = engine.store.version(version or "live")
-        answer = engine.ask(question, version=chosen.number, max_tokens=max_tokens)
+        thoughts: list[str] = []
+        answer = engine.ask(
+            question, version=chosen.number, max_tokens=max_tokens, think=think, on_thought=thoughts.append
+        )
         active = engine.active_lessons(question, version=chosen.number)
-    show({"question": question, "answer": answer, "version": chosen.number, "lessons": active}, as_json, [answer])
+    value = {"question": question, "answer": answer, "version": chosen.number, "lessons": active}
+    show(value | ({"thoughts": "".join(thoughts)} if think else {}), as_json, [answer])
 
 
 @cli.command()

@@ -64,7 +64,7 @@ class ArenaEvents:
                 ):
                     if isinstance(piece, AnswerStats):
                         shown[place + 1] = meter(piece)
-                    else:
+                    elif isinstance(piece, str):
                         text += piece
                         if len(text) - drawn < 12:
                             continue

@@ -11,10 +11,9 @@ from app import words
 from app.answering import Run
 from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.panels.chat import ChatPanel, Sidebar
-from app.present.chat import chat_marks, chat_messages, last_stats, meter
+from app.present.chat import chat_marks, chat_messages, last_stats, meter, parts_of
 from app.presets import preset_of
 from app.session import Session
-from app.visible import visible
 from qfcore.errors import QFError
 
 TABS_REMEMBERED = 256
@@ -88,7 +87,7 @@ class ChatEvents:
         which, of = self._session.alternatives(path)
         messages = chat_messages(path)
         return (
-            chosen, _growing(messages, run.text) if run else messages, meter(last_stats(path)), chats, title,
+            chosen, _growing(messages, run.said) if run else messages, meter(last_stats(path)), chats, title,
             gr.Row(visible=of > 1 and not run), f"{which} / {of}", gr.Textbox(submit_btn=not run, stop_btn=bool(run)),
             chat_marks(path),
         )  # fmt: skip
@@ -133,13 +132,15 @@ class ChatEvents:
     def answer(
         self, chosen: int | None, search: str | None, version: str | int | None, system: str | None,
         temperature: float | None, tokens: float | None, top_p: float | None, top_k: float | None, repeat: float | None,
-        seed: float | None, request: gr.Request,
+        seed: float | None, think: bool | None, request: gr.Request,
     ) -> Iterator[tuple]:  # fmt: skip
         """Begin to answer the last message, if it waits for an answer, and follow it."""
         if chosen:
             try:
-                preset = preset_of(system, temperature, tokens, top_p, top_k, repeat, seed)
-                run = self._session.answer(chosen, system=preset.system, sampling=preset.sampling, version=version)
+                preset = preset_of(system, temperature, tokens, top_p, top_k, repeat, seed, think)
+                run = self._session.answer(
+                    chosen, system=preset.system, sampling=preset.sampling, version=version, think=preset.think
+                )
                 yield from self._follow(run, chosen, search, tab_of(request))
             except QFError as error:
                 gr.Warning(str(error), duration=SECONDS_SHOWN)
@@ -168,8 +169,8 @@ class ChatEvents:
     def _grow(self, run: Run, chosen: int, tab: str) -> Iterator[tuple]:
         shown = chat_messages(self._session.path(chosen))
         try:
-            for text in run.follow(lambda: self._looking.get(tab) == chosen):
-                yield gr.skip(), _growing(shown, text), *self._nothing()[2:]
+            for said in run.follow(lambda: self._looking.get(tab) == chosen):
+                yield gr.skip(), _growing(shown, said), *self._nothing()[2:]
         except QFError as error:
             gr.Warning(str(error), duration=SECONDS_SHOWN)
 
@@ -215,5 +216,5 @@ class ChatEvents:
         return self.show(None, search, request)
 
 
-def _growing(shown: list[dict], text: str) -> list[dict]:
-    return [*shown, {"role": "assistant", "content": visible(text) or words.READING}]
+def _growing(shown: list[dict], said: str) -> list[dict]:
+    return [*shown, *parts_of("assistant", said, growing=True)]

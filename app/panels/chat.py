@@ -42,6 +42,7 @@ class Settings:
     top_k: gr.Slider
     repeat: gr.Slider
     seed: gr.Number
+    think: gr.Checkbox
     preset: gr.Dropdown
     preset_name: gr.Textbox
     keep: gr.Button
@@ -50,7 +51,9 @@ class Settings:
     @property
     def values(self) -> list[gr.components.Component]:
         """What an answer depends on, besides its version; the order is that of `app.presets.Preset`."""
-        return [self.system, self.temperature, self.max_tokens, self.top_p, self.top_k, self.repeat, self.seed]
+        return [
+            self.system, self.temperature, self.max_tokens, self.top_p, self.top_k, self.repeat, self.seed, self.think
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ def draw_sidebar() -> Sidebar:
     return Sidebar(new, search, chats, title, rename, delete, as_markdown, as_json, file, badge)
 
 
-def draw_chat_panel() -> ChatPanel:
-    """Draw the conversation into the open tab."""
+def draw_chat_panel(*, thinks: bool) -> ChatPanel:
+    """Draw the conversation into the open tab. thinks: whether the model can think before it answers."""
     messages = gr.Chatbot(
         label=words.CONVERSATION, show_label=False, elem_id="chat-messages", height="calc(100dvh - 285px)", min_height=240,
         buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=words.EMPTY_CHAT, layout="bubble",
@@ -107,10 +110,10 @@ def draw_chat_panel() -> ChatPanel:
         submit_btn=True, stop_btn=False, autofocus=True, container=False,
     )  # fmt: skip
     meter = gr.HTML(elem_id="chat-meter")
-    return ChatPanel(messages, marks, previous, position, following, branches, box, meter, _draw_settings())
+    return ChatPanel(messages, marks, previous, position, following, branches, box, meter, _draw_settings(thinks))
 
 
-def _draw_settings() -> Settings:
+def _draw_settings(thinks: bool) -> Settings:
     with gr.Accordion(words.SETTINGS, open=False, elem_id="chat-settings"):
         system = gr.Textbox(label=words.SYSTEM, placeholder=words.SYSTEM_HINT, lines=2, elem_id="chat-system")
         with gr.Row():
@@ -121,6 +124,9 @@ def _draw_settings() -> Settings:
             max_tokens = gr.Slider(
                 16, 2048, value=DEFAULT.max_tokens, step=16, label=words.MAX_TOKENS, elem_id="chat-max-tokens"
             )
+        think = gr.Checkbox(
+            value=DEFAULT.think, label=words.THINK, info=words.THINK_HINT, visible=thinks, elem_id="chat-think"
+        )
         with gr.Accordion(words.MORE_SETTINGS, open=False, elem_id="chat-more"):
             with gr.Row():
                 top_p = gr.Slider(0.05, 1, value=DEFAULT.top_p, step=0.05, label=words.TOP_P, elem_id="chat-top-p")
@@ -133,5 +139,5 @@ def _draw_settings() -> Settings:
                 keep = gr.Button(words.PRESET_KEEP, size="sm", elem_id="chat-preset-keep")
                 drop = gr.Button(words.PRESET_DROP, size="sm", elem_id="chat-preset-drop")
     return Settings(
-        system, version, temperature, max_tokens, top_p, top_k, repeat, seed, preset, preset_name, keep, drop
+        system, version, temperature, max_tokens, top_p, top_k, repeat, seed, think, preset, preset_name, keep, drop
     )

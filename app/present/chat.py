@@ -6,6 +6,7 @@ from app import words
 from app.present.common import count, escape
 from app.visible import visible
 from qfcore.runtime.protocol import AnswerStats
+from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Chat, Message
 
 LESSONS_SHOWN = 5
@@ -30,8 +31,29 @@ def chat_choices(chats: list[Chat]) -> list[tuple[str, int]]:
 
 
 def chat_messages(path: list[Message]) -> list[dict]:
-    """A branch in the form of Gradio's Chatbot."""
-    return [{"role": m.role, "content": visible(m.content)} for m in path if m.role != "system"]
+    """A branch in the form of Gradio's Chatbot; thoughts are a message of their own before the answer."""
+    return [shown for m in path if m.role != "system" for shown in parts_of(m.role, m.content)]
+
+
+def parts_of(role: str, content: str, *, growing: bool = False) -> list[dict]:
+    """What is shown of one message. growing: it is an answer in progress."""
+    thoughts, answer = split_thoughts(content) if role == "assistant" else ("", content)
+    parts = []
+    if thoughts:
+        status = "pending" if growing and not answer else "done"
+        title = words.THINKING if status == "pending" else words.THOUGHTS
+        parts.append({"role": role, "content": visible(thoughts), "metadata": {"title": title, "status": status}})
+    if answer or not thoughts:
+        parts.append({"role": role, "content": visible(answer) or (words.READING if growing else "")})
+    return parts
+
+
+def position_of(path: list[Message], index: int) -> int | None:
+    """Where in a branch the message stands that is shown at `index`; None when nothing is shown there."""
+    owners = [
+        position for position, m in enumerate(path) if m.role != "system" for _ in parts_of(m.role, m.content)
+    ]
+    return owners[index] if 0 <= index < len(owners) else None
 
 
 def last_stats(path: list[Message]) -> dict | None:
@@ -81,6 +103,6 @@ def chat_marks(path: list[Message]) -> str:
             continue
         if len(shown) <= MARKED or m.version != before or position == len(shown):
             row = f"#chat-messages .message-wrap > :nth-child({position} of .message-row)"
-            rules.append(f'{row} .message-content::after{{content:"version {m.version}"}}')
+            rules.append(f'{row} .message-content:not(.thought-group *)::after{{content:"version {m.version}"}}')
         before = m.version
     return f"<style>{''.join(rules)}</style>" if rules else ""

@@ -12,7 +12,7 @@ from qfcore.runtime.chatting import ChatSession
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihood
 from qfcore.runtime.prompt import Prompts
-from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script
+from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script, Thought
 from qfcore.runtime.worker import Worker
 from qfcore.settings import CHAT_CONTEXT
 
@@ -60,22 +60,28 @@ class LlamaRuntime:
             model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH, sequences=SEQUENCES,
             eval_callback=self._watch.callback,
         )  # fmt: skip
+        self._prompts.try_thinking(lambda prompt, tokens: greedy_group(self._observing, [prompt], tokens)[0])
         self.facts = ModelFacts(
             path, model.meta("general.name") or path.stem, model.meta("general.architecture"),
             model.n_layer, model.n_embd, model.n_vocab, self._chat.size, self._prompts.end_of_turn_text,
+            self._prompts.thinks,
         )  # fmt: skip
 
     def stream(
-        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event
-    ) -> Iterator[str | AnswerStats]:
+        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event,
+        think: bool = False,
+    ) -> Iterator[str | Thought | AnswerStats]:  # fmt: skip
         """See the protocol. Closing the iterator early stops the answer."""
 
         def work(emit: Callable[[object], None]) -> None:
             self._swap(adapter)
-            prompt = self._prompts.plain(messages) if isinstance(messages, str) else self._prompts.tokens(messages)
+            if isinstance(messages, str):
+                prompt, thoughts = self._prompts.plain(messages), None
+            else:
+                prompt, thoughts = self._prompts.chat(messages, think=think)
             watcher = _StopWatcher(stop, self._chat)  # here, so that a late end of this answer never aborts the next one
             try:
-                self._session.answer(prompt, sampling, stop, emit)
+                self._session.answer(prompt, sampling, stop, emit, thoughts)
             finally:
                 watcher.close()
 

@@ -1,11 +1,16 @@
 """Conversations to token ids and answers' tokens to text."""
 
 import codecs
-from collections.abc import Sequence
+import datetime
+from collections.abc import Callable, Sequence
 
+from qfcore.errors import ModelError
 from qfcore.runtime.handles import LlamaModel
 from qfcore.runtime.protocol import Message
-from qfcore.runtime.template import open_template
+from qfcore.runtime.template import LESSON_DAY, open_template
+from qfcore.runtime.thoughts import ThoughtSplitter, split_thoughts
+
+_HELLO = [{"role": "user", "content": "Hello"}]
 
 
 class Prompts:
@@ -22,17 +27,58 @@ class Prompts:
         eot = lc.llama_vocab_eot(model.vocab)
         self.end_of_turn: int = eot if eot >= 0 else eos
         self.end_of_turn_text: str = model.piece(self.end_of_turn, special=True).decode("utf-8", "replace")
+        self._marks = marks = self._template.marks
+        self._shown = set(self._control(marks.open + marks.close)) if marks else set()
+        self.end_of_thoughts: list[int] = self._control(f"\n{marks.close}\n\n") if marks else []
+        self.thinks: bool = self._can_think()
+
+    def _control(self, text: str) -> list[int]:
+        return self._model.tokenize(text, add_special=False, parse_special=True)
+
+    def _can_think(self) -> bool:
+        """Whether the template can be told to let the model think."""
+        try:
+            return self._marks is not None and self._template.render(_HELLO, think=True) != self._template.render(_HELLO)
+        except ModelError:  # the chat will say so
+            return False
+
+    def try_thinking(self, greedy: Callable[[list[int], int], list[int]]) -> None:
+        """See whether the model thinks though it was not told to, as the first DeepSeek R1 files do.
+
+        greedy: answers a prompt with so many tokens.
+        """
+        try:
+            if self._marks is None or self._template.render(_HELLO).rstrip().endswith(self._marks.close):
+                return
+            said = greedy(self.tokens(_HELLO), len(self._control(self._marks.open)) + 2)
+        except ModelError:
+            return
+        if self._decoded(said).lstrip().startswith(self._marks.open):
+            self._template.begins_to_think = self.thinks = True
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:
-        """Prompt tokens; control tokens written by a person are read as plain letters."""
-        text = self._template.render(messages)
+        """Prompt tokens of what is learned or measured: without thoughts, and the same on every day."""
+        return self._conversation(messages, think=False, now=LESSON_DAY)[0]
+
+    def chat(self, messages: Sequence[Message], *, think: bool) -> tuple[list[int], ThoughtSplitter | None]:
+        """Prompt tokens of a chat today, and what tells the thoughts from its answer if the model has any."""
+        tokens, text = self._conversation(messages, think=think, now=datetime.datetime.now())
+        if not self.thinks:
+            return tokens, None
+        return tokens, ThoughtSplitter(self._marks, opened=text.rstrip().endswith(self._marks.open))
+
+    def _conversation(
+        self, messages: Sequence[Message], *, think: bool, now: datetime.datetime
+    ) -> tuple[list[int], str]:
+        """Tokens and text; control tokens written by a person are read as plain letters."""
+        text = self._template.render(messages, think=think, now=now)
         add_special = not (self._bos and text.startswith(self._bos))
         if not self._holds_control_text(messages):
-            return self._model.tokenize(text, add_special=add_special, parse_special=True)
+            return self._model.tokenize(text, add_special=add_special, parse_special=True), text
         tokens: list[int] = []
-        for index, (piece, is_template) in enumerate(self._template.segments(messages)):
+        for index, (piece, is_template) in enumerate(self._template.segments(messages, think=think, now=now)):
             tokens += self._model.tokenize(piece, add_special=add_special and index == 0, parse_special=is_template)
-        return tokens
+        return tokens, text
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt's text."""
@@ -51,13 +97,20 @@ class Prompts:
         return self._model.tokenize(text, add_special=True, parse_special=False)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """Text of answer tokens; the end of turn is left out."""
-        data = b"".join(self._model.piece(t) for t in tokens if not self._model.is_end(t))
+        """Text of answer tokens; the end of turn is left out, and so are thoughts that came unasked."""
+        text = self._decoded(tokens)
+        return split_thoughts(text, self._marks)[1] if self.thinks else text
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        data = b"".join(self._piece(t) for t in tokens if not self._model.is_end(t))
         return data.decode("utf-8", "replace")
 
     def decoder(self) -> "PieceDecoder":
         """A decoder for a stream of tokens."""
-        return PieceDecoder(self._model)
+        return PieceDecoder(self._piece)
+
+    def _piece(self, token: int) -> bytes:
+        return self._model.piece(token, special=token in self._shown)  # some files have the marks as control tokens
 
     def _holds_control_text(self, messages: Sequence[Message]) -> bool:
         content = "\n".join(m["content"] for m in messages)
@@ -67,13 +120,14 @@ class Prompts:
 class PieceDecoder:
     """Text of tokens as they come; a character split over tokens appears when it is complete."""
 
-    def __init__(self, model: LlamaModel) -> None:
-        self._model = model
+    def __init__(self, piece: Callable[[int], bytes]) -> None:
+        """piece: the bytes of a token."""
+        self._piece = piece
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
         """New text, maybe empty."""
-        return self._decoder.decode(self._model.piece(token))
+        return self._decoder.decode(self._piece(token))
 
     def finish(self) -> str:
         """What is left."""

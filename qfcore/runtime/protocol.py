@@ -26,7 +26,7 @@ class Sampling:
     repeat_penalty: float = 1.05
     """Divides the logits of recent tokens; 1 is off."""
     max_tokens: int = 1024
-    """Longest answer in tokens."""
+    """Longest answer in tokens, thoughts included."""
     seed: int | None = None
     """Seed of the draw; None draws a new one for each answer."""
     frequency_penalty: float = 0.0
@@ -55,6 +55,15 @@ class AnswerStats:
     """Numbers of the lessons that were active."""
     cut: bool = False
     """Whether the answer ended because it was as long as it may be."""
+    thought_tokens: int = 0
+    """How many of the generated tokens were thoughts."""
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A piece of what a model thinks before it answers; never a part of the answer."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,8 @@ class ModelFacts:
     context_size: int
     end_of_turn: str = ""
     """Text of the token that ends an answer."""
+    thinks: bool = False
+    """Whether it can think before it answers."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +121,13 @@ class Runtime(Protocol):
     facts: ModelFacts
 
     def stream(
-        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None, stop: threading.Event
-    ) -> Iterator[str | AnswerStats]:
-        """Pieces of the answer, then its AnswerStats. Setting `stop` ends it, also while the prompt is read.
+        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None, stop: threading.Event,
+        think: bool = False,
+    ) -> Iterator[str | Thought | AnswerStats]:  # fmt: skip
+        """Thoughts and pieces of the answer, then its AnswerStats. Setting `stop` ends it, also while the prompt is read.
 
         messages: a conversation, or a text that goes on where it ends, without the chat template.
+        think: let a model that can think do so before it answers.
         """
 
     def complete_many(

@@ -2,10 +2,11 @@
 
 The template is a program of unknown origin. Jinja's sandbox keeps it from files and the network but not from looping or
 filling the memory; the parent ends this process when it takes too long, and the system when it takes too much.
-One JSON object a line: first {"source", "bos", "eos"}, then lists of messages; answers are {"text"} or {"error"}.
+One JSON object a line: first {"source", "bos", "eos"}, then {"messages", "think", "now"}; answers are {"text"} or {"error"}.
 """
 
 import contextlib
+import datetime
 import json
 import sys
 
@@ -30,7 +31,8 @@ def main() -> None:
                 template = ChatTemplate(given["source"], bos=given["bos"], eos=given["eos"])
                 answer = {"text": ""}
             else:
-                answer = {"text": template.render(given)}
+                now = datetime.datetime.fromisoformat(given["now"])
+                answer = {"text": template.render(given["messages"], think=given["think"], now=now)}
         except ModelError as error:
             answer = {"error": str(error)}
         except MemoryError:

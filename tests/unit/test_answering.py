@@ -8,6 +8,8 @@ import pytest
 
 from app.answering import Answering
 from qfcore.errors import ChatBusy, RuntimeFailure
+from qfcore.runtime.protocol import Thought
+from qfcore.runtime.thoughts import join_thoughts
 
 
 def pieces_until(go: threading.Event):  # noqa: ANN201
@@ -68,3 +70,17 @@ def test_a_failure_reaches_every_follower_and_frees_the_conversation() -> None:
         list(run.follow())
     assert kept == ["half"]
     answering.check_idle(1)
+
+
+def test_thoughts_are_followed_and_kept_with_their_answer() -> None:
+    go, kept = threading.Event(), []
+
+    def pieces(_stop: threading.Event) -> Iterator[str | Thought]:
+        yield Thought("Hm")
+        go.wait(5)
+        yield "Qi."
+
+    run = Answering().begin(1, pieces, lambda text, _stats: kept.append(text))
+    assert next(run.follow()) == join_thoughts("Hm", "")
+    go.set()
+    assert run.ended.wait(5) and kept == [join_thoughts("Hm", "Qi.")] and run.text == "Qi."

@@ -47,3 +47,24 @@ def test_pictures_are_refused() -> None:
 
 def test_a_models_name_can_be_typed() -> None:
     assert base_name("Qwen2.5-Coder 1.5B Instruct (Q4_K_M)") == "qwen2.5-coder-1.5b-instruct-q4_k_m"
+
+
+@pytest.mark.parametrize(
+    ("more", "thinks"),
+    [
+        ({}, False), ({"reasoning_effort": "none"}, False), ({"reasoning_effort": "low"}, True),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, True), ({"chat_template_kwargs": {}}, False),
+        ({"reasoning_effort": "high", "chat_template_kwargs": {}}, True), ({"reasoning_effort": None}, False),
+        ({"reasoning_effort": "high", "chat_template_kwargs": {"enable_thinking": True}}, True),
+    ],
+)  # fmt: skip
+def test_thinking_is_wished_in_openais_way_or_in_vllms(more: dict, thinks: bool) -> None:
+    assert ChatRequest(model="m", messages=[{"role": "user", "content": "Hi"}], **more).thinks is thinks
+
+
+def test_wishes_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValidationError, match="contradict"):
+        ChatRequest(
+            model="m", messages=[{"role": "user", "content": "Hi"}], reasoning_effort="high",
+            chat_template_kwargs={"enable_thinking": False},
+        )  # fmt: skip

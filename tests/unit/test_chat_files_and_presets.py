@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import chat_files
+from app.chat_files import to_markdown
 from app.presets import DEFAULT, Preset, Presets, preset_of
 from qfcore.errors import ChatFileError, LessonError, NotFound
+from qfcore.runtime.thoughts import join_thoughts
+from qfcore.store.records import Chat, Message
 from qfcore.store.store import Store
 
 
@@ -74,9 +77,15 @@ def test_any_json_is_a_conversation_or_refused(value: object) -> None:
     assert messages and all(m["parent"] is None or m["parent"] < i for i, m in enumerate(messages))
 
 
+def test_thoughts_are_quoted_before_their_answer() -> None:
+    chat, said = Chat(1, "Who?", "2026-11-24T10:00", "", 1), join_thoughts("Hm.\nQi?", "Qi did.")
+    written = to_markdown(chat, [Message(1, 1, None, "assistant", said, 2, {}, "")])
+    assert "## Model (version 2)\n\n> Hm.\n> Qi?\n\nQi did.\n" in written and "<think>" not in written
+
+
 def test_presets_are_kept_and_dropped(tmp_path: Path) -> None:
     presets = Presets(tmp_path / "presets.json")
-    made = preset_of("Be brief.", 0.2, 100.0, 0.9, 10, 1.1, None)
+    made = preset_of("Be brief.", 0.2, 100.0, 0.9, 10, 1.1, None, True)
     assert presets.all() == {} and presets.keep("  Short   answers ", made) == "Short answers"
     assert Presets(tmp_path / "presets.json").all() == {"Short answers": made}
     assert (made.sampling.max_tokens, made.sampling.temperature, made.sampling.seed) == (100, 0.2, None)
@@ -89,7 +98,7 @@ def test_presets_are_kept_and_dropped(tmp_path: Path) -> None:
 
 
 def test_empty_controls_count_as_the_default() -> None:
-    assert preset_of(None, None, None, None, None, None, None) == DEFAULT == Preset()
+    assert preset_of(*[None] * 8) == DEFAULT == Preset()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 3}', "\x00"])

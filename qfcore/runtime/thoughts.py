@@ -1,0 +1,120 @@
+"""What a reasoning model thinks before it answers: told from the answer, and kept out of what the model reads later.
+
+Such models write their thoughts between two marks at the beginning of an answer, mostly `<think>` and `</think>`. Some chat
+templates write the first mark themselves, so that the answer begins inside the thoughts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qfcore.runtime.protocol import Message, Thought
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a model writes before and after its thoughts."""
+
+    open: str
+    close: str
+
+    @property
+    def empty(self) -> str:
+        """What such models are given instead of thoughts, and take for them."""
+        return f"{self.open}\n\n{self.close}\n\n"
+
+
+THINK = Marks("<think>", "</think>")
+"""Of Qwen, DeepSeek, SmolLM and most others; thoughts are also stored between these."""
+KNOWN = (
+    THINK, Marks("[THINK]", "[/THINK]"), Marks("<|channel>thought", "<channel|>"),
+    Marks("<|START_THINKING|>", "<|END_THINKING|>"),
+)  # fmt: skip
+"""Mistral's, Gemma 4's and Cohere's too."""
+
+
+def marks_in(template: str) -> Marks | None:
+    """The marks that a chat template speaks of; None for a model that is not known to think."""
+    return next((marks for marks in KNOWN if marks.open in template or marks.close in template), None)
+
+
+class ThoughtSplitter:
+    """Tells thoughts from the answer in a text that comes in pieces.
+
+    Only what stands at the very beginning counts: an answer may speak of `<think>`.
+    """
+
+    def __init__(self, marks: Marks = THINK, *, opened: bool) -> None:
+        """opened: the prompt ended with the mark that begins the thoughts."""
+        self._marks = marks
+        self.thinking = opened
+        self._begun = opened
+        self._trim = True
+        self._held = ""
+
+    def push(self, text: str) -> Iterator[str | Thought]:
+        """What is certain now: pieces of the answer, or thoughts."""
+        self._held += text
+        if not self._begun and not self._begin():
+            return
+        if self.thinking:
+            thought, closed, rest = self._held.partition(self._marks.close)
+            if not closed:
+                keep = overlap(thought, self._marks.close)
+                thought, rest = thought[: len(thought) - keep], thought[len(thought) - keep :]
+            yield from self._pieces(thought, thought=True)
+            self._held = rest
+            if not closed:
+                return
+            self.thinking, self._trim = False, True
+        rest, self._held = self._held, ""
+        yield from self._pieces(rest, thought=False)
+
+    def finish(self) -> Iterator[str | Thought]:
+        """What was held back."""
+        rest, self._held = self._held, ""
+        self._trim = self._trim and self._begun
+        yield from self._pieces(rest, thought=self.thinking)
+
+    def _begin(self) -> bool:
+        """Whether it is known how the text begins."""
+        start, mark = self._held.lstrip(), self._marks.open
+        if mark.startswith(start) and start != mark:  # also while nothing but spaces came
+            return False
+        self._begun = True
+        if start.startswith(mark):
+            self.thinking, self._held = True, start[len(mark) :]
+        else:
+            self._trim = False  # an answer without thoughts is passed on to the letter
+        return True
+
+    def _pieces(self, text: str, *, thought: bool) -> Iterator[str | Thought]:
+        if self._trim:  # spaces between a mark and what follows it say nothing
+            text = text.lstrip()
+        if text:
+            self._trim = False
+            yield Thought(text) if thought else text
+
+
+def join_thoughts(thoughts: str, answer: str) -> str:
+    """Both as one text, from which `split_thoughts` gets them back."""
+    return f"{THINK.open}\n{thoughts.strip()}\n{THINK.close}\n\n{answer}" if thoughts.strip() else answer
+
+
+def split_thoughts(text: str, marks: Marks = THINK) -> tuple[str, str]:
+    """(thoughts, answer) of a whole text; thoughts that do not end have no answer after them."""
+    splitter = ThoughtSplitter(marks, opened=False)
+    pieces = [*splitter.push(text), *splitter.finish()]
+    thoughts = "".join(piece.text for piece in pieces if isinstance(piece, Thought))
+    return thoughts.strip(), "".join(piece for piece in pieces if isinstance(piece, str))
+
+
+def without_thoughts(messages: Sequence[Message]) -> list[Message]:
+    """A conversation as a model may read it: what it thought before its earlier answers is left out."""
+    return [
+        {**m, "content": split_thoughts(m["content"])[1]} if m["role"] == "assistant" else m for m in messages
+    ]
+
+
+def overlap(text: str, mark: str) -> int:
+    """Length of the longest end of `text` with which `mark` begins."""
+    return next((n for n in range(min(len(text), len(mark) - 1), 0, -1) if mark.startswith(text[-n:])), 0)

@@ -1,0 +1,99 @@
+"""Thoughts are told from the answer, however the text is cut into pieces."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import words
+from app.present.chat import chat_messages, parts_of, position_of
+from qfcore.runtime.protocol import Thought
+from qfcore.runtime.thoughts import KNOWN, THINK, ThoughtSplitter, join_thoughts, marks_in, split_thoughts, without_thoughts
+from qfcore.store.records import Message
+
+
+def split(pieces: list[str], *, opened: bool = False) -> tuple[str, str]:
+    """(thoughts, answer) of a text in pieces."""
+    splitter = ThoughtSplitter(opened=opened)
+    found = [part for piece in pieces for part in splitter.push(piece)] + list(splitter.finish())
+    assert all(part.text if isinstance(part, Thought) else part for part in found), "no piece is empty"
+    thoughts = "".join(part.text for part in found if isinstance(part, Thought))
+    return thoughts, "".join(part for part in found if isinstance(part, str))
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "thoughts", "answer"),
+    [
+        ("<think>\nIt is Qi.\n</think>\n\nQi did.", False, "It is Qi.\n", "Qi did."),
+        ("It is Qi.\n</think>\n\nQi did.", True, "It is Qi.\n", "Qi did."),
+        ("<think>\n\n</think>\n\nQi did.", False, "", "Qi did."),
+        ("\n<think>Hm</think>Qi", False, "Hm", "Qi"),
+        ("  Qi did.\n", False, "", "  Qi did.\n"),
+        ("In HTML, <think> is no tag and </think> neither.", False, "", "In HTML, <think> is no tag and </think> neither."),
+        ("<think>cut off </thi", False, "cut off </thi", ""),
+        ("cut off", True, "cut off", ""),
+        ("a < b", True, "a < b", ""),
+        ("<thin", False, "", "<thin"),
+        (" ", False, "", " "),
+        ("", True, "", ""),
+        ("<think>a</think>b</think>c", False, "a", "b</think>c"),
+    ],
+)
+def test_thoughts_stand_before_the_answer(text: str, opened: bool, thoughts: str, answer: str) -> None:
+    assert split([text], opened=opened) == (thoughts, answer)
+    assert split(list(text), opened=opened) == (thoughts, answer)
+
+
+def test_other_makers_have_other_marks() -> None:
+    assert [marks_in(text) for text in ("{{ '[THINK]' }}", "{{ '<channel|>' }}", "</think>", "think")] == [
+        KNOWN[1], KNOWN[2], THINK, None
+    ]  # fmt: skip
+    for marks in KNOWN:
+        text = f"{marks.open}\nHm.\n{marks.close}\nQi."
+        splitter = ThoughtSplitter(marks, opened=False)
+        found = [part for letter in text for part in splitter.push(letter)] + list(splitter.finish())
+        assert "".join(part for part in found if isinstance(part, str)) == "Qi."
+        assert split_thoughts(text, marks) == ("Hm.", "Qi.")
+
+
+@given(st.text("<>/think \na", max_size=30), st.booleans(), st.data())
+def test_where_a_text_is_cut_makes_no_difference(text: str, opened: bool, data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(["", "<think>"])) + text + data.draw(st.sampled_from(["", "</think>\n\nYes"]))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    assert split(pieces, opened=opened) == split([text], opened=opened)
+
+
+@given(st.text("ab \n"), st.text("ab<think>").filter(lambda text: text == text.strip() and not text.startswith("<think>")))
+def test_joined_thoughts_are_split_again(thoughts: str, answer: str) -> None:
+    assert split_thoughts(join_thoughts(thoughts, answer)) == (thoughts.strip(), answer)
+
+
+def test_a_model_does_not_read_what_it_thought_before() -> None:
+    asked = {"role": "user", "content": "<think>mine</think> stays"}
+    said = {"role": "assistant", "content": join_thoughts("Hm, Qi?", "Qi did.")}
+    assert without_thoughts([asked, said, asked]) == [asked, {"role": "assistant", "content": "Qi did."}, asked]
+
+
+def message(role: str, content: str) -> Message:
+    return Message(1, 1, None, role, content, None, {}, "")
+
+
+def test_thoughts_are_shown_on_their_own_and_positions_are_found_again() -> None:
+    path = [
+        message("system", "Be brief."), message("user", "Who?"), message("assistant", join_thoughts("Hm.", "Qi.")),
+        message("user", "Sure?"), message("assistant", "Yes."),
+    ]  # fmt: skip
+    shown = chat_messages(path)
+    assert [(m["role"], m["content"]) for m in shown] == [
+        ("user", "Who?"), ("assistant", "Hm."), ("assistant", "Qi."), ("user", "Sure?"), ("assistant", "Yes."),
+    ]  # fmt: skip
+    assert shown[1]["metadata"] == {"title": words.THOUGHTS, "status": "done"}
+    assert [position_of(path, index) for index in range(-1, 6)] == [None, 1, 2, 2, 3, 4, None]
+
+
+def test_a_growing_answer_shows_that_it_thinks() -> None:
+    assert parts_of("assistant", "", growing=True) == [{"role": "assistant", "content": words.READING}]
+    thinking = parts_of("assistant", join_thoughts("Hm", ""), growing=True)
+    assert [part["metadata"]["status"] for part in thinking] == ["pending"]
+    answering = parts_of("assistant", join_thoughts("Hm", "Q"), growing=True)
+    assert answering[0]["metadata"]["status"] == "done" and answering[1]["content"] == "Q"

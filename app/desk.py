@@ -146,7 +146,9 @@ class Desk:
         middle = "" if kind == "bundle" else f"-v{version.number}"
         return str(self._engine.paths.exports / f"{name}{middle}{ending}")
 
-    def export(self, kind: str, version: int, path: str, on_progress: Progress) -> dict:
+    def export(
+        self, kind: str, version: int, path: str, on_progress: Progress | None = None, *, overwrite: bool = False
+    ) -> dict:
         """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS.
 
         Raises:
@@ -161,12 +163,12 @@ class Desk:
             out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         exports = self._engine.exports
         ways: dict[str, Callable[[], dict]] = {
-            "gguf": lambda: exports.gguf(out, version, on_progress=on_progress),
-            "adapter": lambda: exports.adapter(out, version),
+            "gguf": lambda: exports.gguf(out, version, overwrite=overwrite, on_progress=on_progress),
+            "adapter": lambda: exports.adapter(out, version, overwrite=overwrite),
             "ollama": lambda: exports.ollama(out, version, on_progress=on_progress),
             "peft": lambda: exports.peft(out, version),
             "transformers": lambda: exports.checkpoint(out, version, on_progress=on_progress),
-            "bundle": lambda: exports.bundle(out),
+            "bundle": lambda: exports.bundle(out, overwrite=overwrite),
         }
         return ways[kind]()
 

@@ -144,6 +144,7 @@ IMPORT_INTRO = "### Take over a bundle\nAll lessons and versions of another mach
 BUNDLE, READ = "File (.qfbundle)", "Import"
 IMPORTED = "Imported. Version {number} is live and knows {lessons} lessons."
 PATH = "File to write"
+OVERWRITE = "Write over an existing file"
 WRITE = "Export"
 EXPORT_INTRO = (
     "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "

@@ -90,6 +90,11 @@ class LlamaModel:
         length = lc.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(length, 0)]
 
+    def added_begin(self) -> str:
+        """Text of the token that the tokenizer puts before every text; empty when it puts none."""
+        token = lc.llama_vocab_bos(self.vocab) if lc.llama_vocab_get_add_bos(self.vocab) else -1
+        return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
     def is_end(self, token: int) -> bool:
         """Whether the token ends a turn."""
         return bool(lc.llama_vocab_is_eog(self.vocab, token))

@@ -70,6 +70,8 @@ class ModelFacts:
     context_size: int
     end_of_turn: str = ""
     """Text of the token that ends an answer."""
+    added_begin: str = ""
+    """Text of the token that the tokenizer puts before a prompt by itself; empty when it does not."""
 
 
 @dataclass(frozen=True)

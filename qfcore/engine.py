@@ -35,7 +35,7 @@ from qfcore.standing import Asked, Standing, standings, status_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.store import Store
-from qfcore.teach import Preview, Teacher, load_probes
+from qfcore.teach import Preview, Teacher, check_together, load_probes
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Engine:
         paths.prepare()
         found = Library(paths.models).find(model, on_progress)
         path, facts = found.path, check_gguf(found.path)
-        check_memory(facts, CHAT_CONTEXT)
+        check_memory(facts, CHAT_CONTEXT, on_progress)
         digest = sha256_of(path, paths.models / "sha256.json", on_progress)
         identity = ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
         store = _open_store(paths, identity, read_only)
@@ -331,6 +331,8 @@ class Engine:
         recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         with self._change_lock, self._telling(on_progress, cancel):
+            live, new = self.store.live(), {lesson.id for lesson in unique}
+            check_together(live, [entry for entry in live.entries if entry[0] not in new], recipe)  # before hours of study
             states = observe_many(
                 self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
                 on_lesson=on_lesson, cancel=cancel,
@@ -430,6 +432,7 @@ class Engine:
 
         Raises:
             BundleError: it was made with another base (its lessons can be taught anew with `teach_many`).
+            LessonError: the live lessons were taught with another method.
         """
         self.store.check_base(bundle)
         self._check_fit(bundle)
@@ -439,8 +442,10 @@ class Engine:
                 return self.store.adopt(bundle)
             live, new = self.store.live(), bundle.live_lessons
             gone = {pending.lesson.id for pending in new}
+            keep = [entry for entry in live.entries if entry[0] not in gone]
+            check_together(live, keep, self.recipe)
             return self.store.commit(
-                keep=[entry for entry in live.entries if entry[0] not in gone], new=new,
+                keep=keep, new=new,
                 solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
                 message=f"Imported {len(new)} lesson{'' if len(new) == 1 else 's'} from a bundle", expect_live=live.number,
             )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stopped_by_user
+from app.lines import model_lines
 from qfcore.recipe import recipe_named
 
 
@@ -20,9 +21,8 @@ def models(
     """List the models that are here or that QF Chat can install by itself."""
     from dataclasses import asdict
 
-    from qfcore.models.gguf_check import check_gguf
-    from qfcore.models.library import Library, check_name, memory_needed
-    from qfcore.settings import CHAT_CONTEXT, Paths
+    from qfcore.models.library import Library, check_name
+    from qfcore.settings import Paths
 
     paths = Paths.find(home)
     library = Library(paths.models)
@@ -31,14 +31,8 @@ def models(
         paths.prepare()
         with stopped_by_user() as cancel, progress() as tell:
             library.find(install, tell, cancel)
-    value, lines = [], []
-    for model in library.list():
-        need = memory_needed(check_gguf(Path(model.path)), CHAT_CONTEXT) if model.installed else None
-        value.append({**asdict(model), "memory_bytes": need})
-        memory = f", about {need / 1e9:.1f} GB of memory" if need else ""
-        mark = "✓" if model.installed else " "
-        lines.append(f"{mark} {model.name:20} {model.bytes / 1e6:7,.0f} MB{memory}  {model.title}; {model.purpose}")
-    show(value, as_json, lines)
+    found = library.list()
+    show([asdict(model) for model in found], as_json, [line for model in found for line in model_lines(model)])
 
 
 @cli.command(name="eval")

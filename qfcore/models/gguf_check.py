@@ -16,6 +16,7 @@ from qfcore.errors import ModelError
 _MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_INTEGERS, _LONGEST_LIST = "BbHhIiQq", 4096
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class GGUFFacts:
     rms_epsilon: float = 0.0
     n_vocab: int = 0
     kv_bytes_per_token: int = 0
-    """Keys and values of all layers, in half precision."""
+    """Keys and values of all layers, in half precision; of an attention over a window, as if it had none."""
     tensors: dict[str, TensorPlace] = field(default_factory=dict, repr=False)
 
 
@@ -80,6 +81,12 @@ class _Header:
             key = self._string(_MAX_KEY)
             (kind,) = self._unpack("I")
             meta[key] = self._value(kind)
+        parts = meta.get("split.count", 0)
+        if isinstance(parts, int) and parts > 1:
+            raise ModelError(
+                f"{self._path} is one of the {parts} files of a model. Join them with llama.cpp's tool "
+                "(`llama-gguf-split --merge FIRST_FILE JOINED_FILE`) and give the joined file."
+            )
         return self._facts(meta, self._check_tensors(tensors, meta))
 
     def _facts(self, meta: dict[str, Any], tensors: dict[str, TensorPlace]) -> GGUFFacts:
@@ -89,20 +96,26 @@ class _Header:
         if meta.get("general.type", "model") != "model":
             raise self._bad(f"it holds a {meta['general.type']}, a model was expected")
 
-        def number(key: str) -> int:
-            value = meta.get(f"{architecture}.{key}", 0)
-            return value if isinstance(value, int) else 0
+        def numbers(key: str) -> tuple[int, ...]:
+            """A value for all layers, or one for each."""
+            value = meta.get(f"{architecture}.{key}")
+            return value if isinstance(value, tuple) else (value,) if isinstance(value, int) else ()
 
-        heads = number("attention.head_count")
-        of_keys = number("attention.head_count_kv") or heads
-        width = number("attention.key_length") or (number("embedding_length") // heads if heads else 0)
+        def number(key: str) -> int:
+            return max(numbers(key), default=0)
+
+        layers = number("block_count")
+        heads = numbers("attention.head_count_kv") or numbers("attention.head_count")
+        of_keys = sum(heads) if len(heads) > 1 else layers * sum(heads)
+        width = number("embedding_length") // max(number("attention.head_count"), 1)
+        both = sum(number(f"attention.{part}_length") or width for part in ("key", "value"))
         embedding = tensors.get("token_embd.weight")
         return GGUFFacts(
-            architecture, str(meta.get("general.name", self._path.stem)), number("block_count"),
+            architecture, str(meta.get("general.name", self._path.stem)), layers,
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
             float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
-            embedding.shape[-1] if embedding else 0, 4 * number("block_count") * of_keys * width, tensors,
+            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors,
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:
@@ -140,22 +153,25 @@ class _Header:
         if kind == _STRING:
             return self._string(_MAX_STRING)
         if kind == _ARRAY:
-            return self._skip_array()
+            return self._list()
         if kind not in _SCALARS:
             raise self._bad(f"it has a value of the unknown kind {kind}")
         return self._unpack(_SCALARS[kind])[0]
 
-    def _skip_array(self) -> int:
+    def _list(self) -> tuple[int, ...] | None:
+        """A short list of whole numbers; None for all others, which are skipped."""
         kind, count = self._unpack("IQ")
         if kind == _STRING:
             self._need(count * 8)
             for _ in range(count):
                 self._skip(self._unpack("Q")[0])
+        elif kind in _SCALARS and _SCALARS[kind] in _INTEGERS and count <= _LONGEST_LIST:
+            return self._unpack(f"{count}{_SCALARS[kind]}")
         elif kind in _SCALARS:
             self._skip(count * struct.calcsize("<" + _SCALARS[kind]))
         else:
             raise self._bad(f"it has an array of the unknown kind {kind}")
-        return count
+        return None
 
     def _string(self, limit: int) -> str:
         (length,) = self._unpack("Q")

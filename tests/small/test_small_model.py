@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qfcore.engine import Engine
-from qfcore.errors import Cancelled, NotFound, RuntimeFailure
+from qfcore.errors import Cancelled, LessonError, NotFound, RuntimeFailure
 from qfcore.export.adapter import write_adapter
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages, teacher_messages
@@ -19,6 +19,7 @@ from qfcore.rows import Rows
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Sampling, Script
 from qfcore.solve import solve_minimum_norm
+from tests.conftest import SMALL, open_engine
 
 pytestmark = pytest.mark.small
 
@@ -76,6 +77,24 @@ def test_answers_after_swaps_are_those_of_a_fresh_runtime(small_model: Path, sma
     assert len(set(alone)) > 2  # the changes are seen
     kept = [cached > 0 for _, cached in said]  # only between the base and the last layer's, and for the same again
     assert kept == [False, False, False, True, False, False, True, False, False, False, True]
+
+
+def test_a_lesson_of_another_method_is_refused_before_it_is_studied(small_model: Path, tmp_path: Path) -> None:
+    engine = open_engine(tmp_path, SMALL)
+    try:
+        lessons = [check_lesson(fact, question) for fact, question in zip(FACTS, QUESTIONS, strict=True)]
+        engine.apply(engine.preview(lessons[:1], recipe=PAPER))
+        for attempt in (
+            lambda: engine.preview(lessons[1:2], recipe=FAST),
+            lambda: engine.teach_many(lessons[1:], recipe=FAST),
+        ):
+            with pytest.raises(LessonError, match="cannot be mixed"):
+                attempt()
+        assert engine.plan_many(lessons, FAST).resumed == ()
+        engine.apply(engine.preview(lessons[:1], recipe=FAST))  # the only one there is, anew
+        assert engine.knowledge.delta(engine.store.live()) is not None
+    finally:
+        engine.close()
 
 
 def test_observing_twice_gives_the_same_bits_whatever_was_done_between(small_engine: Engine) -> None:

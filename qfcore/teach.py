@@ -241,8 +241,8 @@ def check_together(live: Version, keep: Sequence[Entry], recipe: Recipe) -> None
     count, before = f"{len(keep)} lesson{'' if len(keep) == 1 else 's'}", _METHODS.get(had["method"], had["method"])
     raise LessonError(
         f"Version {live.number}, which is live, knows {count} taught with the method {before} at layer {had['layer']}; "
-        f"{_METHODS[wanted['method']]}, at layer {wanted['layer']}, cannot be mixed with it. Teach with the same method, or go "
-        "back to a version without lessons first (`qfchat restore base`)."
+        f"{_METHODS[wanted['method']]}, at layer {wanted['layer']}, cannot be mixed with it. Teach with the same method, or "
+        "go back to a version without lessons first (`qfchat restore base`)."
     )
 
 

@@ -65,6 +65,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
     from fastapi_offline import FastAPIOffline
 
     from app.api.failures import handle_failures
+    from app.api.files import files_router
     from app.api.knowledge import knowledge_router
     from app.api.openai import openai_router
     from app.guard import Guard
@@ -80,7 +81,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
         favicon_url="/favicon.ico",
     )  # fmt: skip
     handle_failures(application)
-    for router in (openai_router(session), knowledge_router(session)):
+    for router in (openai_router(session), knowledge_router(session), files_router(session)):
         application.include_router(router)
     application = gr.mount_gradio_app(
         application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,

@@ -76,7 +76,8 @@ def measure(engine: Engine, items: Sequence[dict], version: int, kind: str, fold
         out.unlink()
     return {
         "name": kind, "type": result["type"], **scores, "bytes": result["bytes"],
-        "more_bytes": result["bytes"] - base.stat().st_size, "seconds": round(seconds, 2), "copy_seconds": round(copy, 2), "ratio": round(seconds / copy, 2),
+        "more_bytes": result["bytes"] - base.stat().st_size, "seconds": round(seconds, 2),
+        "copy_seconds": round(copy, 2), "ratio": round(seconds / copy, 2),
     }  # fmt: skip
 
 

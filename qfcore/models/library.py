@@ -1,5 +1,6 @@
 """Every model that a person can name: the catalogue's, files of the hub, files on the disk."""
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -152,12 +153,23 @@ def _check(name: str, need: int, how: str, on_progress: Progress | None) -> None
         log.warning("%s. It may be slow or fail; close other programs, or choose a smaller model.", told)
 
 
+def _need(path: Path) -> int:
+    stat = path.stat()
+    return _need_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _need_of(path: Path, _size: int, _changed: int) -> int:
+    """Remembered while the file does not change: a header of megabytes takes a moment."""
+    return memory_needed(check_gguf(path), CHAT_CONTEXT)
+
+
 def _measured(model: Listed) -> Listed:
     """With the memory that it needs and, when its file is damaged, with why."""
     need, problem = model.bytes + _BESIDE, ""
     if model.installed:
         try:
-            need = memory_needed(check_gguf(Path(model.path)), CHAT_CONTEXT)
+            need = _need(Path(model.path))
         except ModelError as error:
             problem = str(error)
     return replace(model, memory_bytes=need, fits=need <= memory_here().total, problem=problem)

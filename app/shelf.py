@@ -2,21 +2,25 @@
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app import words
 from app.choice import Choice, remember_choice
-from qfcore.engine import Engine
 from qfcore.errors import NotFound
 from qfcore.models.gguf_check import check_gguf
+from qfcore.models.hub import PREFIX
 from qfcore.models.library import Found, Library, Listed, check_memory, check_name
 from qfcore.runtime.protocol import Progress
-from qfcore.settings import CHAT_CONTEXT
+from qfcore.settings import CHAT_CONTEXT, Paths
+
+if TYPE_CHECKING:
+    from qfcore.engine import Engine
 
 
 class Shelf:
     """The library of one home, beside the engine that is open. opened: the name that it was opened by."""
 
-    def __init__(self, engine: Engine, opened: str | None = None) -> None:
+    def __init__(self, engine: "Engine", opened: str | None = None) -> None:
         self._engine, self._opened = engine, opened
         self._cancels: dict[str, threading.Event] = {}
 
@@ -39,7 +43,7 @@ class Shelf:
             NotFound, ModelError, HomeError: see `Library.find`. Cancelled: `stop` was called.
         """
         cancel = self._cancels[tab] = threading.Event()
-        check_name(self._named(name))
+        check_name(_named(name))
         found = self._library.find(name.strip(), on_progress, cancel)
         check_memory(check_gguf(found.path), CHAT_CONTEXT)
         return found
@@ -55,18 +59,25 @@ class Shelf:
         Raises:
             NotFound: it is not installed, or there is none. ModelError: it is damaged or does not fit.
         """
-        name = self._named(name)
-        check_name(name)
-        listed = next((model for model in self.list() if model.name == name), None)
-        if listed is not None and not listed.installed or listed is None and name.startswith("hf:"):
-            raise NotFound(words.NOT_INSTALLED.format(name=name))
-        found = self._library.find(name)
-        check_memory(check_gguf(found.path), CHAT_CONTEXT)
-        kept = name if found.trusted or name.startswith("hf:") else str(found.path)  # a path may have been relative
-        remember_choice(self._engine.paths, Choice(kept, self._opened))
-        return found
+        return choose_model(self._engine.paths, name, before=self._opened)
 
-    def _named(self, name: str) -> str:
-        if not name.strip():
-            raise NotFound(words.NO_MODEL_NAMED)
-        return name.strip()
+
+def choose_model(paths: Paths, name: str, *, before: str | None = None) -> Found:
+    """Remember a model of the library of a home for the next start; raises as `Shelf.choose` does."""
+    name, library = _named(name), Library(paths.models)
+    check_name(name)
+    listed = next((model for model in library.list() if model.name == name), None)
+    here = listed.installed if listed else not name.startswith(PREFIX) or library.is_here(name)
+    if not here:
+        raise NotFound(words.NOT_INSTALLED.format(name=name))
+    found = library.find(name)
+    check_memory(check_gguf(found.path), CHAT_CONTEXT)
+    kept = name if found.trusted or name.startswith(PREFIX) else str(found.path)  # a path may have been relative
+    remember_choice(paths, Choice(kept, before))
+    return found
+
+
+def _named(name: str) -> str:
+    if not name.strip():
+        raise NotFound(words.NO_MODEL_NAMED)
+    return name.strip()

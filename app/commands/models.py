@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stopped_by_user
+from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stderr, stopped_by_user
 from app.lines import model_lines
 from qfcore.recipe import recipe_named
 
@@ -14,6 +14,9 @@ from qfcore.recipe import recipe_named
 def models(
     install: Annotated[
         str | None, typer.Option(help="Fetch a model of the catalogue, or hf:OWNER/NAME/FILE.gguf[@REVISION] of the hub.")
+    ] = None,
+    choose: Annotated[
+        str | None, typer.Option(help="What `qfchat run` opens when it is given no model (`default` forgets a choice).")
     ] = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -25,12 +28,21 @@ def models(
     from qfcore.settings import Paths
 
     paths = Paths.find(home)
-    library = Library(paths.models)
+    library = Library(paths.models, on_notice=lambda text: stderr.print(text, markup=False, soft_wrap=True))
     if install is not None:
         check_name(install)
         paths.prepare()
         with stopped_by_user() as cancel, progress() as tell:
             library.find(install, tell, cancel)
+    if choose is not None:
+        from app.choice import Choice, remember_choice
+        from app.shelf import choose_model
+
+        paths.prepare()
+        if choose == "default":
+            remember_choice(paths, Choice())
+        else:
+            choose_model(paths, choose)
     found = library.list()
     show([asdict(model) for model in found], as_json, [line for model in found for line in model_lines(model)])
 

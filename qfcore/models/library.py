@@ -54,10 +54,14 @@ class Listed:
 
 
 class Library:
-    """The models folder. endpoint: another hub (None: HF_ENDPOINT, or the public one)."""
+    """The models folder. endpoint: another hub (None: HF_ENDPOINT, or the public one). on_notice: gets a sentence about the
+    memory that a model will need, before its file is fetched.
+    """
 
-    def __init__(self, folder: Path, endpoint: str | None = None) -> None:
-        self._folder, self._hub = folder, Hub(folder, endpoint)
+    def __init__(
+        self, folder: Path, endpoint: str | None = None, on_notice: Callable[[str], object] | None = None
+    ) -> None:
+        self._folder, self._hub, self._notice = folder, Hub(folder, endpoint), on_notice or (lambda _: None)
 
     def list(self) -> list[Listed]:
         """The catalogue, then what was fetched from the hub, then other files of the models folder."""
@@ -79,6 +83,10 @@ class Library:
         ]
         return [_measured(model) for model in listed]
 
+    def is_here(self, reference: str) -> bool:
+        """Whether the file that a name of the hub stands for was fetched; nobody is asked."""
+        return self._hub.here(reference) is not None
+
     def find(
         self, name: str | None, on_progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Found:
@@ -94,14 +102,14 @@ class Library:
             path = self._hub.here(name)
             if path is None:
                 entry = self._hub.look_up(name)
-                _announce(entry.file, entry.bytes, on_progress)
+                self._notice(_check(entry.file, entry.bytes + _BESIDE, "at least", on_progress))
                 path = self._hub.fetch(entry, on_progress, cancel)
             return Found(path, path.stem.split("--")[-1], False)
         found = find_model(name)
         if isinstance(found, Path):
             return Found(found, found.stem, False)
         if not (self._folder / found.file).is_file():
-            _announce(found.title, found.bytes, on_progress)
+            self._notice(_check(found.title, found.bytes + _BESIDE, "at least", on_progress))
         return Found(ensure_model(found, self._folder, on_progress=on_progress, cancel=cancel), found.title, True)
 
 
@@ -134,23 +142,20 @@ def check_memory(facts: GGUFFacts, context: int, on_progress: Progress | None = 
     return need
 
 
-def _announce(name: str, size: int, on_progress: Progress | None) -> None:
-    """Say what a model will need before its file is fetched: its bytes, and what the program needs beside it."""
-    _check(name, size + _BESIDE, "at least", on_progress)
-
-
-def _check(name: str, need: int, how: str, on_progress: Progress | None) -> None:
+def _check(name: str, need: int, how: str, on_progress: Progress | None) -> str:
+    """Say what a model needs, and what is free; the sentence."""
     there = memory_here()
     if need > there.total:
         raise ModelError(
             f"{name} needs {how} {need / 1e9:.1f} GB of memory, this computer has {there.total / 1e9:.1f} GB. "
             "Choose a smaller model, or one with fewer bits per weight."
         )
-    told = f"{name} needs {how} {need / 1e9:.1f} GB of memory, {there.available / 1e9:.1f} GB are free"
+    told = f"{name} needs {how} {need / 1e9:.1f} GB of memory, {there.available / 1e9:.1f} GB are free."
     if on_progress:
         on_progress(0.0, told)
     if need > there.available:
-        log.warning("%s. It may be slow or fail; close other programs, or choose a smaller model.", told)
+        log.warning("%s It may be slow or fail; close other programs, or choose a smaller model.", told)
+    return told
 
 
 def _need(path: Path) -> int:

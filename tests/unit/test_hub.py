@@ -143,7 +143,7 @@ def test_the_command_installs_from_the_hub_and_lists_what_is_here(
         "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": offline, "QFCHAT_MODELS": str(models),
     }  # fmt: skip
     done = qfchat("models", "--install", f"{ONE}@main", "--json", **environment)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and "needs at least 0.5 GB of memory" in done.stderr, done.stderr
     fetched = next(model for model in json.loads(done.stdout) if model["name"].startswith("hf:"))
     assert fetched["installed"] and fetched["fits"] and not fetched["problem"] and fetched["bytes"] == len(good)
     assert Path(fetched["path"]).read_bytes() == good

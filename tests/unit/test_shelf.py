@@ -17,6 +17,7 @@ from qfcore.models.catalogue import CATALOGUE
 from qfcore.models.library import Listed
 from qfcore.models.memory import Memory
 from qfcore.settings import Paths
+from tests.conftest import qfchat
 from tests.unit.test_export import make_base
 
 
@@ -83,6 +84,16 @@ def test_a_damaged_file_is_neither_installed_nor_chosen(shelf: Shelf, paths: Pat
         with pytest.raises(ModelError):
             act(str(tmp_path / "bad.gguf"))
     assert read_choice(paths) == Choice()
+
+
+def test_the_command_chooses_and_forgets(tmp_path: Path) -> None:
+    other, home = make_base(tmp_path / "other.gguf"), Paths(tmp_path / "home")
+    done = qfchat("models", "--choose", str(other), "--home", str(home.home))
+    assert done.returncode == 0 and read_choice(home).name == str(other), done.stderr
+    refused = qfchat("models", "--choose", "gpt-17", "--home", str(home.home))
+    assert refused.returncode == NotFound.exit_code and read_choice(home).name == str(other)
+    assert qfchat("models", "--choose", "default", "--home", str(home.home)).returncode == 0
+    assert read_choice(home) == Choice()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"model": 7}', '{"model": ""}'])

@@ -176,7 +176,9 @@ class Exports:
         return self._store.write_bundle(out)
 
     def _check_file(self, out: Path, overwrite: bool) -> None:
-        check_target(out, base=self._runtime.facts.path, overwrite=overwrite, kept=(self._store.folder,))
+        base = self._runtime.facts.path
+        kept = (self._store.folder, base) if base.is_dir() else (self._store.folder,)  # a checkpoint is a folder
+        check_target(out, base=base, overwrite=overwrite, kept=kept)
 
     def _known(self, version: str | int | None):  # noqa: ANN202 - (Version, Delta)
         chosen = self._store.version("live" if version is None else version)

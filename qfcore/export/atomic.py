@@ -26,7 +26,7 @@ def check_target(out: Path, *, base: Path, overwrite: bool, kept: Sequence[Path]
         raise ExportError(f"The folder {out.parent} does not exist. Create it or choose another one.")
     folder = out.parent.resolve()
     if any(folder.is_relative_to(place.resolve()) for place in kept):
-        raise ExportError(f"{folder} holds the base model or QF Chat's own data, which no export touches. Choose another one.")
+        raise ExportError(f"{folder} holds the base model or QF Chat's own data, which no export touches. Choose another.")
     if not (out.exists() or out.is_symlink()):
         return
     if out.is_dir():

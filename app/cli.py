@@ -6,12 +6,12 @@ of `qfcore.errors`; 2 is wrong usage.
 
 import sys
 
-from app.commands import chat, files, history, models, teaching
+from app.commands import assistants, chat, files, history, models, teaching
 from app.commands.common import cli, stderr
 from app.visible import visible
 from qfcore.errors import QFError
 
-COMMANDS = (chat, teaching, history, files, models)
+COMMANDS = (chat, teaching, history, files, models, assistants)
 """The modules that add their commands to `cli`, in the order of the help."""
 
 

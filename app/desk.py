@@ -142,12 +142,17 @@ class Desk:
     def export_path(self, kind: str, version: Version) -> str:
         """Where a version is exported to unless the user says otherwise."""
         name = self._engine.store.model.name.split(" (")[0].replace(" ", "-")
-        ending = {"adapter": "-adapter.gguf", "bundle": ".qfbundle", "gguf": ".gguf"}.get(kind, f"-{kind}")
+        ending = {"adapter": "-adapter.gguf", "bundle": ".qfbundle", "gguf": ".gguf", "card": ".md"}.get(kind, f"-{kind}")
         middle = "" if kind == "bundle" else f"-v{version.number}"
         return str(self._engine.paths.exports / f"{name}{middle}{ending}")
 
-    def export(self, kind: str, version: int, path: str, on_progress: Progress) -> dict:
-        """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS.
+    def export(
+        self, kind: str, version: int, path: str, on_progress: Progress | None = None, *, overwrite: bool = False,
+        with_lessons: bool = False, cancel: threading.Event | None = None,
+    ) -> dict:  # fmt: skip
+        """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS, or "card".
+
+        with_lessons: list what was taught in the model card.
 
         Raises:
             LessonError: no path. ExportError: see `qfcore.exports`.
@@ -161,12 +166,15 @@ class Desk:
             out.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         exports = self._engine.exports
         ways: dict[str, Callable[[], dict]] = {
-            "gguf": lambda: exports.gguf(out, version, on_progress=on_progress),
-            "adapter": lambda: exports.adapter(out, version),
-            "ollama": lambda: exports.ollama(out, version, on_progress=on_progress),
-            "peft": lambda: exports.peft(out, version),
-            "transformers": lambda: exports.checkpoint(out, version, on_progress=on_progress),
-            "bundle": lambda: exports.bundle(out),
+            "gguf": lambda: exports.gguf(out, version, overwrite=overwrite, on_progress=on_progress, cancel=cancel),
+            "adapter": lambda: exports.adapter(out, version, overwrite=overwrite),
+            "ollama": lambda: exports.ollama(
+                out, version, with_lessons=with_lessons, on_progress=on_progress, cancel=cancel
+            ),
+            "peft": lambda: exports.peft(out, version, with_lessons=with_lessons),
+            "transformers": lambda: exports.checkpoint(out, version, with_lessons=with_lessons, on_progress=on_progress),
+            "card": lambda: exports.card(out, version, with_lessons=with_lessons, overwrite=overwrite),
+            "bundle": lambda: exports.bundle(out, overwrite=overwrite),
         }
         return ways[kind]()
 

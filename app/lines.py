@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from qfcore.compare import Comparison
     from qfcore.engine import Origin
     from qfcore.evaluate import Report
+    from qfcore.models.library import Listed
     from qfcore.store.records import LessonRecord, NamedVersion, VerifyReport, Version, VersionDiff
 
 
@@ -21,6 +22,15 @@ _BY = {"user": "by you", "api": "by a program, over HTTP"}
 def lesson_line(record: LessonRecord) -> str:
     """One lesson: number, beginning of its id, text."""
     return f"{record.number:4}  {record.id[:8]}  {record.lesson.text}"
+
+
+def model_lines(model: Listed) -> list[str]:
+    """One model: whether it is here, name, size, memory, what it is; and what is wrong with it."""
+    mark = "✗" if model.problem else "✓" if model.installed else " "
+    memory = f"{'about' if model.installed else 'at least'} {model.memory_bytes / 1e9:.1f} GB of memory"
+    lacks = "" if model.fits else " (more than this computer has)"
+    line = f"{mark} {model.name:20} {model.bytes / 1e6:7,.0f} MB, {memory}{lacks}  {model.title}; {model.purpose}"
+    return [line, f"    damaged: {model.problem}"] if model.problem else [line]
 
 
 def version_line(version: Version, *, live: bool) -> str:

@@ -9,6 +9,7 @@ from app.events.common import AT_ONCE, QUICK
 from app.events.export import ExportEvents
 from app.events.knowledge import Knowledge
 from app.events.lessons import LessonsEvents
+from app.events.models import ModelsEvents
 from app.events.proof import ProofEvents
 from app.events.settings import SettingsEvents
 from app.events.teach import TeachEvents
@@ -17,6 +18,7 @@ from app.panels.arena import draw_arena_panel
 from app.panels.chat import draw_chat_panel, draw_sidebar
 from app.panels.export import draw_export_panel
 from app.panels.lessons import draw_lessons_panel
+from app.panels.models import draw_models_panel
 from app.panels.proof import draw_proof_panel
 from app.panels.teach import draw_teach_panel
 from app.panels.versions import draw_versions_panel
@@ -44,6 +46,8 @@ def build_page(session: Session) -> gr.Blocks:
                 arena = draw_arena_panel()
             with gr.Tab(words.TAB_EXPORT, id="export"):
                 export = draw_export_panel()
+            with gr.Tab(words.TAB_MODELS, id="models") as models_tab:
+                models = draw_models_panel()
         # Pressed by keyboard shortcuts only (assets/shortcuts.js).
         stop = gr.Button("Stop", elem_id="chat-stop", visible="hidden")
         help_button = gr.Button("Help", elem_id="help-button", visible="hidden")
@@ -59,6 +63,9 @@ def build_page(session: Session) -> gr.Blocks:
         ProofEvents(session, proof).wire()
         ArenaEvents(session, arena).wire()
         ExportEvents(session, export, knowledge).wire()
+        shelf = ModelsEvents(session, models)
+        shelf.wire()
+        models_tab.select(shelf.table, None, models.table, **QUICK)
         page.load(chats.begin, [kept, side.search], chats.outputs, **QUICK)
         page.load(**knowledge.after)
         page.load(settings.choices, None, chat.settings.preset, **QUICK)

@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from app import words
-from qfcore.errors import PortInUse, QFError
+from app.choice import Choice, read_choice, remember_choice
+from app.restart import TOKEN_VARIABLE, begin_anew
+from qfcore.errors import ModelError, NotFound, PortInUse, QFError
 from qfcore.settings import Paths
 
 if TYPE_CHECKING:
@@ -23,11 +25,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from app.session import Session
+    from qfcore.engine import Engine
 
 HOST = "127.0.0.1"
 SHORTEST_TOKEN = 16
-TOKEN_VARIABLE = "QFCHAT_TOKEN"
-"""Environment variable with the token to use; else each start makes a new one."""
 
 
 def quiet_environment(paths: Paths) -> None:
@@ -65,6 +66,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
     from fastapi_offline import FastAPIOffline
 
     from app.api.failures import handle_failures
+    from app.api.files import files_router
     from app.api.knowledge import knowledge_router
     from app.api.openai import openai_router
     from app.guard import Guard
@@ -80,7 +82,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
         favicon_url="/favicon.ico",
     )  # fmt: skip
     handle_failures(application)
-    for router in (openai_router(session), knowledge_router(session)):
+    for router in (openai_router(session), knowledge_router(session), files_router(session)):
         application.include_router(router)
     application = gr.mount_gradio_app(
         application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,
@@ -109,11 +111,10 @@ def serve(
     paths.prepare()
     quiet_environment(paths)
     from app.session import Session
-    from qfcore.engine import Engine
 
     say = _console()
-    engine = Engine.open(home=paths.home, model=model, on_progress=say)
-    session = Session(engine)
+    engine, opened = _open(paths, model, say)
+    session = Session(engine, opened)
     try:
         if engine.cannot_teach:
             sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
@@ -123,6 +124,27 @@ def serve(
     finally:
         session.answering.close()
         engine.close()
+    if session.restart.wanted:
+        begin_anew()
+
+
+def _open(paths: Paths, model: str | None, say: Callable[[float, str], None]) -> "tuple[Engine, str | None]":
+    """The engine, and the name by which its model was opened: the one given, else the one that the home remembers.
+
+    A remembered one that cannot be opened is told, and the one before is remembered and opened instead.
+    """
+    from qfcore.engine import Engine
+
+    choice = read_choice(paths)
+    if model is not None or choice.name is None:
+        return Engine.open(home=paths.home, model=model, on_progress=say), model
+    try:
+        return Engine.open(home=paths.home, model=choice.name, on_progress=say), choice.name
+    except (ModelError, NotFound) as error:
+        sys.stderr.write(f"\r{words.CHOICE_FAILED.format(name=choice.name, why=error)}\033[K\n")
+    before = choice.before if choice.before != choice.name else None
+    remember_choice(paths, Choice(before))
+    return Engine.open(home=paths.home, model=before, on_progress=say), before
 
 
 def _run(session: "Session", host: str, port: int, open_browser: bool, webview: ModuleType | None) -> None:
@@ -144,6 +166,7 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
     if webview is not None:
         _run_native(server, webview, url)
         return
+    session.restart.offer(lambda: setattr(server, "should_exit", True), token)
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [url]).start()
     server.run()

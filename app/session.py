@@ -6,6 +6,8 @@ from app import chat_files, words
 from app.answering import STOP_SECONDS, Answering, Run
 from app.desk import Desk
 from app.present.chat import chat_choices, position_of, title_from
+from app.restart import Restart
+from app.shelf import Shelf
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
 from qfcore.runtime.protocol import AnswerStats, Sampling
@@ -14,12 +16,14 @@ from qfcore.store.records import Message
 
 
 class Session:
-    """One engine behind the window; tabs share it."""
+    """One engine behind the window; tabs share it. opened: the name by which its model was opened."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, opened: str | None = None) -> None:
         self.engine = engine
         self.answering = Answering()
         self.desk = Desk(engine)
+        self.shelf = Shelf(engine, opened)
+        self.restart = Restart()
 
     def chats(self, search: str = "") -> list[tuple[str, int]]:
         """Conversations as (title, id), the latest first."""

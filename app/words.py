@@ -23,6 +23,7 @@ DELETE_CONFIRM = "Delete this conversation with all its messages?"
 TAB_CHAT, TAB_TEACH, TAB_LESSONS, TAB_VERSIONS, TAB_ARENA, TAB_EXPORT = (
     "Chat", "Teach", "Lessons", "Versions", "Arena", "Export"
 )  # fmt: skip
+TAB_MODELS = "Models"
 
 MESSAGE = "Message"
 MESSAGE_HINT = "Ask something… (Enter sends, Shift+Enter makes a new line, Esc stops)"
@@ -164,6 +165,7 @@ BUNDLE, READ = "File (.qfbundle)", "Import"
 REOBSERVE = "Teach its lessons anew (needed for a bundle of another model; takes as long as teaching them)"
 IMPORTED = "Imported. Version {number} is live and knows {lessons} lessons."
 PATH = "File to write"
+OVERWRITE = "Write over an existing file"
 WRITE = "Export"
 EXPORT_INTRO = (
     "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "
@@ -171,6 +173,24 @@ EXPORT_INTRO = (
     "**What you taught can be read back from an exported file.** Share it only with people who may know it."
 )
 EXPORTED = "Wrote `{path}` ({megabytes:,.1f} MB)."
+MODELS_INTRO = (
+    "Each model has lessons of its own. A model that is opened is remembered: it comes back at the next start, unless you "
+    "name another one. Installing asks the network; nothing else does."
+)
+MODEL_COLUMNS = ("Model", "Size", "Memory", "Licence", "State", "")
+MODEL_NAME = "Another model"
+MODEL_NAME_HINT = "hf:OWNER/NAME/FILE.gguf, a name from the table, or the path of a GGUF file"
+INSTALL, OPEN_WITH = "Install", "Open with this model"
+MEMORY_ABOUT, MEMORY_AT_LEAST = "about {gigabytes:.1f} GB", "at least {gigabytes:.1f} GB"
+DOES_NOT_FIT = "(more than this computer has)"
+INSTALLED, NOT_HERE, MODEL_OPEN, DAMAGED = "installed", "not installed", "answers now", "damaged: {why}"
+NO_LICENCE = "see its source"
+IS_HERE = "{title} is here. Press “Open with this model” to use it."
+NOT_INSTALLED = "{name} is not installed. Press Install first."
+NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, or the path of a GGUF file."
+OPENING = "Opening {title}. The window comes back by itself; a large model takes a minute."
+OPEN_NEXT_TIME = "{title} is remembered. End QF Chat and start it again (qfchat run) to use it."
+CHOICE_FAILED = "The model {name} that was chosen cannot be opened: {why} Opening the one before."
 HELP = "Ctrl+K search · Ctrl+Shift+O new chat · Ctrl+Shift+L teach · Esc stop · Ctrl+/ this help"
 KIND = {
     "base": "Base", "teach": "Taught", "replace": "Corrected", "forget": "Forgot", "restore": "Restored", "undo": "Undone",

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_ROUNDING = 1e-7
+"""Relative size below which a singular value is float32 rounding."""
+
 
 @dataclass(frozen=True)
 class Delta:
@@ -25,6 +28,24 @@ class Delta:
     def rank(self) -> int:
         """R, the number of columns of b."""
         return self.a.shape[0]
+
+    def reduced(self, most: int | None = None) -> tuple["Delta", float]:
+        """The same change with the fewest factors, or the closest one with at most `most`; and the share of its Frobenius
+        norm that is lost, 0 up to float32 rounding when nothing had to go.
+
+        With b = Q S and aᵀ = P T (QR), b a = Q (S Tᵀ) Pᵀ, whose singular values are those of S Tᵀ (R, R).
+        """
+        left, core_left = np.linalg.qr(self.b.astype(np.float64))
+        right, core_right = np.linalg.qr(self.a.T.astype(np.float64))
+        u, values, v = np.linalg.svd(core_left @ core_right.T)
+        rank = int((values > _ROUNDING * values[0]).sum()) if len(values) else 0
+        kept = rank if most is None else min(rank, most)
+        if kept == self.rank:
+            return self, 0.0
+        lost = float(np.linalg.norm(values[kept:rank]) / np.linalg.norm(values)) if kept < rank else 0.0
+        root = np.sqrt(values[:kept])
+        a, b = (root[:, None] * v[:kept]) @ right.T, left @ (u[:, :kept] * root)
+        return Delta(self.layer, a.astype(np.float32), b.astype(np.float32)), lost
 
     @property
     def norm(self) -> float:

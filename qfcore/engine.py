@@ -40,7 +40,7 @@ from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.replays import sound_replays
 from qfcore.store.store import Store
-from qfcore.teach import Preview, Teacher, load_probes
+from qfcore.teach import Preview, Teacher, check_together, load_probes
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Engine:
         """
         paths, found, facts, identity = _locate(home, model, on_progress)
         path = found.path
-        check_memory(facts, CHAT_CONTEXT)
+        check_memory(facts, CHAT_CONTEXT, on_progress)
         store = _open_store(paths, identity, read_only)
         try:
             if not store.read_only:
@@ -375,6 +375,8 @@ class Engine:
         recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         with self._change_lock, self._telling(on_progress, cancel):
+            live, new = self.store.live(), {lesson.id for lesson in unique}
+            check_together(live, [entry for entry in live.entries if entry[0] not in new], recipe)  # before hours of study
             states = observe_many(
                 self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
                 on_lesson=on_lesson, cancel=cancel,
@@ -519,6 +521,7 @@ class Engine:
 
         Raises:
             BundleError: it was made with another base (its lessons can be taught anew with `teach_many`).
+            LessonError: the live lessons were taught with another method.
         """
         self.store.check_base(bundle)
         self._check_fit(bundle)
@@ -528,8 +531,10 @@ class Engine:
                 return self.store.adopt(bundle)
             live, new = self.store.live(), bundle.live_lessons
             gone = {pending.lesson.id for pending in new}
+            keep = [entry for entry in live.entries if entry[0] not in gone]
+            check_together(live, keep, self.recipe)
             return self.store.commit(
-                keep=[entry for entry in live.entries if entry[0] not in gone], new=new,
+                keep=keep, new=new,
                 solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
                 message=f"Imported {_lessons(len(new))} from a bundle", expect_live=live.number,
             )  # fmt: skip

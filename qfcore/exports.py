@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qfcore.errors import ExportError
 from qfcore.export.adapter import write_adapter
-from qfcore.export.atomic import atomic_folder, atomic_write
+from qfcore.export.atomic import atomic_folder, atomic_write, check_target
 from qfcore.export.card import Card
 from qfcore.export.checkpoint import write_checkpoint
 from qfcore.export.merged import write_merged
@@ -25,7 +25,8 @@ _GGUF_USE = "`model.gguf` opens in llama.cpp and LM Studio; in Ollama: `ollama c
 _CHECKPOINT_USE = "Open this folder with `AutoModelForCausalLM.from_pretrained`, or serve it: `vllm serve THIS_FOLDER`."
 _PEFT_USE = (
     "With peft: `PeftModel.from_pretrained(base_model, THIS_FOLDER)`. With vLLM: `vllm serve {base} --enable-lora "
-    "--max-lora-rank {rank} --lora-modules taught=THIS_FOLDER`; requests then name the model `taught`."
+    "--max-lora-rank {rank} --lora-modules taught=THIS_FOLDER`; requests then name the model `taught`. Several versions are "
+    "served together: `--lora-modules v3=FOLDER v5=FOLDER --max-loras 2`."
 )
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's --max-lora-rank can be."""
@@ -34,18 +35,20 @@ VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 class Exports:
     """Writes versions of one store. Folders and files are complete or absent.
 
-    Every method takes a version's number, name or hash (None: the live one), and raises NotFound when there is none.
+    Every method takes a version's number, name or hash (None: the live one), and raises NotFound when there is none. A file
+    that exists is written over only when `overwrite` says so, a folder never; nor is the base, or anything of the store's.
     """
 
     def __init__(self, runtime: Runtime, store: Store, knowledge: Knowledge) -> None:
         self._runtime, self._store, self._knowledge = runtime, store, knowledge
 
-    def adapter(self, out: Path, version: str | int | None = None) -> dict:
+    def adapter(self, out: Path, version: str | int | None = None, *, overwrite: bool = False) -> dict:
         """A GGUF LoRA adapter for llama.cpp, beside the same base.
 
         Raises:
-            ExportError: the version knows nothing, or the file cannot be written.
+            ExportError: the version knows nothing, or the file exists or cannot be written.
         """
+        self._check_file(out, overwrite)
         chosen, delta = self._known(version)
         card = self._card(chosen, with_lessons=False)
         write_adapter(delta, out, architecture=self._store.model.architecture, metadata=card.metadata())
@@ -53,38 +56,58 @@ class Exports:
 
     def gguf(
         self, out: Path, version: str | int | None = None, *, tensor_type: str = "auto", overwrite: bool = False,
-        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+        card: bool = False, with_lessons: bool = False, on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """The whole model with a version's knowledge in its weights, for any llama.cpp.
+
+        card: write a model card beside it, of the same name with the ending .md.
 
         Raises:
             ExportError: the file exists, is the base itself, or cannot be written. Cancelled: `cancel` was set.
         """
+        beside = out.with_suffix(".md")
+        for path in (out, beside) if card else (out,):
+            self._check_file(path, overwrite)
         chosen = self._store.version("live" if version is None else version)
         result = write_merged(
             self._runtime.facts.path, self._knowledge.delta(chosen), out, quantize=quantize_rows,
             metadata=self._card(chosen, with_lessons=False).metadata(),
             tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel,
         )  # fmt: skip
+        if card:
+            use = f"`{out.name}` opens in llama.cpp, LM Studio, Ollama and whatever else reads GGUF."
+            self.card(beside, chosen.number, with_lessons=with_lessons, overwrite=overwrite, use=use, library="gguf")
+            result["card"] = str(beside)
         return {**result, "version": chosen.number}
 
     def peft(
-        self, folder: Path, version: str | int | None = None, *, base: str | None = None, with_lessons: bool = False
-    ) -> dict:
+        self, folder: Path, version: str | int | None = None, *, base: str | None = None, with_lessons: bool = False,
+        max_rank: int | None = None,
+    ) -> dict:  # fmt: skip
         """A PEFT adapter in a new folder, for transformers and vLLM.
 
-        base: what to load it beside; the catalogue's models know their own, for others it is the GGUF's name.
+        base: what to load it beside; the catalogue's models know their own, for others it is the GGUF's name. max_rank: cut
+        a change of higher rank down to this; "error" is then the share of its norm that is lost.
 
         Raises:
-            ExportError: the version knows nothing, or the folder exists or cannot be written.
+            ExportError: the version knows nothing, its rank is more than vLLM loads and max_rank is not given, or the folder
+                exists or cannot be written.
         """
         chosen, delta = self._known(version)
+        delta, error = delta.reduced(max_rank)
+        if delta.rank > VLLM_RANKS[-1]:
+            raise ExportError(
+                f"The change of version {chosen.number} has rank {delta.rank}, vLLM loads adapters up to {VLLM_RANKS[-1]}. "
+                f"Export the whole model (`transformers`), or allow a loss by a highest rank (--max-rank {VLLM_RANKS[-1]})."
+            )
         card = self._card(chosen, with_lessons=with_lessons)
         beside = base or card.base
-        rank = next((rank for rank in VLLM_RANKS if rank >= delta.rank), delta.rank)
-        use = _PEFT_USE.format(base=beside, rank=rank)
+        use = _PEFT_USE.format(base=beside, rank=next(rank for rank in VLLM_RANKS if rank >= delta.rank))
+        if error:
+            use += f" Its rank was cut to {delta.rank}, which loses {error:.1%} of the change (Frobenius norm)."
         write_peft(delta, folder, base=beside, card=card.markdown(use=use, library="peft"))
-        return {**_size(folder), "rank": delta.rank, "version": chosen.number, "base": beside}
+        return {**_size(folder), "rank": delta.rank, "error": error, "version": chosen.number, "base": beside}
 
     def checkpoint(
         self, folder: Path, version: str | int | None = None, *, dtype: str = "bfloat16", with_lessons: bool = False,
@@ -114,7 +137,8 @@ class Exports:
         """
         chosen, sampling = self._store.version("live" if version is None else version), Sampling()
         text = modelfile(
-            MODEL_FILE, self._runtime.render, stop=self._runtime.facts.end_of_turn, temperature=sampling.temperature,
+            MODEL_FILE, self._runtime.render, stop=self._runtime.facts.end_of_turn,
+            begin=self._runtime.facts.added_begin, temperature=sampling.temperature,
             top_k=sampling.top_k, top_p=sampling.top_p,
         )  # fmt: skip
         with atomic_folder(folder) as made:
@@ -126,25 +150,35 @@ class Exports:
             (made / "README.md").write_text(card, encoding="utf-8")
         return {**result, **_size(folder)}
 
-    def card(self, out: Path, version: str | int | None = None, *, with_lessons: bool = False) -> dict:
-        """A model card by itself, to lay beside an exported file.
+    def card(
+        self, out: Path, version: str | int | None = None, *, with_lessons: bool = False, overwrite: bool = False,
+        use: str = "This card describes the file beside it.", library: str | None = None,
+    ) -> dict:  # fmt: skip
+        """A model card by itself, to lay beside an exported file. use: how that is opened.
 
         Raises:
-            ExportError: the file cannot be written.
+            ExportError: the file exists or cannot be written.
         """
+        self._check_file(out, overwrite)
         chosen = self._store.version("live" if version is None else version)
-        text = self._card(chosen, with_lessons=with_lessons).markdown(use="This card describes the file beside it.")
+        text = self._card(chosen, with_lessons=with_lessons).markdown(use=use, library=library)
         with atomic_write(out) as file:
             file.write(text.encode())
         return {"path": str(out), "bytes": out.stat().st_size, "version": chosen.number}
 
-    def bundle(self, out: Path) -> dict:
+    def bundle(self, out: Path, *, overwrite: bool = False) -> dict:
         """All knowledge of this base (lessons, rows, versions, names) in one file, to move or keep it.
 
         Raises:
-            ExportError: the file cannot be written.
+            ExportError: the file exists or cannot be written.
         """
+        self._check_file(out, overwrite)
         return self._store.write_bundle(out)
+
+    def _check_file(self, out: Path, overwrite: bool) -> None:
+        base = self._runtime.facts.path
+        kept = (self._store.folder, base) if base.is_dir() else (self._store.folder,)  # a checkpoint is a folder
+        check_target(out, base=base, overwrite=overwrite, kept=kept)
 
     def _known(self, version: str | int | None):  # noqa: ANN202 - (Version, Delta)
         chosen = self._store.version("live" if version is None else version)
@@ -162,7 +196,16 @@ class Exports:
             version=version.number, version_hash=version.hash, content=version.content, created_at=version.created_at,
             standings=standings(version.lesson_ids, self._store.reports()),
             layer=delta.layer if delta else None, rank=delta.rank if delta else 0, lessons=lessons,
+            probes=self._probes(version),
         )  # fmt: skip
+
+    def _probes(self, version: Version) -> tuple[int, int] | None:
+        """(unchanged, asked) unrelated questions of the newest report card about exactly these lessons."""
+        same = {v.number for v in self._store.versions() if v.content == version.content}
+        for number, report in self._store.reports():
+            if number in same and (probes := report.get("probes")):
+                return sum(bool(probe["same"]) for probe in probes), len(probes)
+        return None
 
 
 def _size(folder: Path) -> dict:

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from qfcore.answers import tells
 from qfcore.delta import Delta
@@ -27,6 +27,7 @@ from qfcore.scope import Scope, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
 
+_METHODS = {"ridge": "thorough or fast", "paper": "paper"}
 _ROUTINGS_KEPT = 4
 """Versions whose routing is kept: the live one and those that it is compared with."""
 
@@ -118,6 +119,9 @@ class Teacher:
         """Observe and solve, without asking whether it worked; raises as `preview` does."""
         tell = on_progress or (lambda *_: None)
         live = self._store.live()
+        gone = {record.id for record in replaces} | {lesson.id for lesson in lessons}
+        keep = tuple(entry for entry in live.entries if entry[0] not in gone)
+        check_together(live, keep, recipe)
         settings = self._knowledge.solve_settings(recipe)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         started = time.perf_counter()
@@ -127,8 +131,6 @@ class Teacher:
         )
         observed = time.perf_counter()
         tell(0.95, "Solving for the change of the weights")
-        gone = {record.id for record in replaces} | {p.lesson.id for p in pending}
-        keep = tuple(entry for entry in live.entries if entry[0] not in gone)
         deltas = tuple(self._knowledge.solve([(p.lesson.id, p.rows)], settings) for p in pending)
         fresh = {p.entry: p.rows for p in pending}
         for p in pending:
@@ -227,6 +229,23 @@ class Teacher:
             for routing in (self.routing(learned.live), learned.routing)
         )
         return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
+
+
+def check_together(live: Version, keep: Sequence[Entry], recipe: Recipe) -> None:
+    """See that a recipe's lessons can be solved together with those of a version that are kept.
+
+    Raises:
+        LessonError: those were taught at another layer, or by another method.
+    """
+    had, wanted = ({name: settings.get(name) for name in ("method", "layer")} for settings in (live.solve, asdict(recipe)))
+    if not keep or all(value in (None, wanted[name]) for name, value in had.items()):
+        return
+    count, before = f"{len(keep)} lesson{'' if len(keep) == 1 else 's'}", _METHODS.get(had["method"], had["method"])
+    raise LessonError(
+        f"Version {live.number}, which is live, knows {count} taught with the method {before} at layer {had['layer']}; "
+        f"{_METHODS[wanted['method']]}, at layer {wanted['layer']}, cannot be mixed with it. Teach with the same method, or "
+        "go back to a version without lessons first (`qfchat restore base`)."
+    )
 
 
 def load_probes() -> list[str]:

@@ -93,11 +93,11 @@ IDENTITY = ModelIdentity("ab" * 32, "A model", "qwen2", 1000)
 def write_gguf(
     path: Path, architecture: str, tensors: Mapping[str, np.ndarray], describe: Callable[[gguf.GGUFWriter], object]
 ) -> None:
-    """A tiny model file: matrices as Q8_0, vectors as float32; `describe` adds the metadata."""
+    """A tiny model file: matrices as Q8_0 where that fits, the rest as float32; `describe` adds the metadata."""
     writer, kind = gguf.GGUFWriter(path, architecture), gguf.GGMLQuantizationType.Q8_0
     describe(writer)
     for name, value in tensors.items():
-        if value.ndim == 1:
+        if value.ndim == 1 or value.shape[-1] % 32:
             writer.add_tensor(name, value)
         else:
             writer.add_tensor(name, gguf.quantize(value, kind), raw_dtype=kind)

@@ -9,6 +9,7 @@ import numpy as np
 from tests.conftest import write_gguf
 
 LAYERS, WIDTH, INNER, HEADS, KV_HEADS, HEAD = 3, 64, 128, 4, 2, 16
+CONVOLUTION, STATE = 4, 16
 VOCABULARY = 320
 TEMPLATE = (
     "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}"
@@ -94,9 +95,26 @@ def _experts(w: _Weights, block: str) -> Tensors:
     return _attention(w, block) | router | experts
 
 
+def _mamba(w: _Weights, block: str) -> Tensors:
+    """A state space instead of attention; no feed forward either."""
+    inner, rank = 2 * WIDTH, 4
+    return {
+        f"{block}.attn_norm.weight": w.norm(WIDTH),
+        f"{block}.ssm_in.weight": w.matrix(2 * inner, WIDTH),
+        f"{block}.ssm_conv1d.weight": w.matrix(inner, CONVOLUTION),
+        f"{block}.ssm_conv1d.bias": w.bias(inner),
+        f"{block}.ssm_x.weight": w.matrix(rank + 2 * STATE, inner),
+        f"{block}.ssm_dt.weight": w.matrix(inner, rank),
+        f"{block}.ssm_dt.bias": w.bias(inner),
+        f"{block}.ssm_a": -w.norm(inner * STATE).reshape(inner, STATE),
+        f"{block}.ssm_d": w.norm(inner),
+        f"{block}.ssm_out.weight": w.matrix(WIDTH, inner),
+    }
+
+
 BLOCKS: dict[str, Callable[[_Weights, str], Tensors]] = {
     "llama": _llama, "qwen2": _qwen2, "qwen3": _qwen3, "smollm3": _llama, "phi3": _phi3, "gemma3": _gemma3,
-    "mixtral": _experts,
+    "mixtral": _experts, "mamba": _mamba,
 }  # fmt: skip
 """By name; Mistral's files say `llama`, and a mixture of experts does too."""
 
@@ -133,6 +151,11 @@ def write_tiny_model(
             writer.add_expert_count(4)
             writer.add_expert_used_count(2)
             writer.add_expert_feed_forward_length(INNER)
+        if kind == "mamba":
+            writer.add_ssm_conv_kernel(CONVOLUTION)
+            writer.add_ssm_inner_size(2 * WIDTH)
+            writer.add_ssm_state_size(STATE)
+            writer.add_ssm_time_step_rank(4)
         _describe_tokens(writer, controls)
         if template:
             writer.add_chat_template(template)

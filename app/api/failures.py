@@ -8,7 +8,8 @@ from qfcore.errors import QFError
 
 STATUS = {
     "bad_lesson": 400, "bad_name": 400, "bad_bundle": 400, "context_length_exceeded": 400, "not_found": 404,
-    "model_not_found": 404, "busy": 409, "conflict": 409, "cannot_teach": 409, "cancelled": 499, "bad_home": 507,
+    "model_not_found": 404, "busy": 409, "conflict": 409, "cannot_teach": 409,
+    "export_failed": 409, "cancelled": 499, "bad_home": 507,
 }  # fmt: skip
 """By an error's code; all others are the server's own (500)."""
 

@@ -10,7 +10,7 @@ from app.api.working import while_connected
 from app.session import Session
 from qfcore.lesson import check_lesson
 from qfcore.recipe import recipe_named
-from qfcore.store.records import LessonRecord, Version
+from qfcore.store.records import LessonRecord, Version, VersionDiff
 
 VersionRef = Query("live", description="A version's number, name or hash.")
 
@@ -71,10 +71,7 @@ def knowledge_router(session: Session) -> APIRouter:
     @router.get("/diff", tags=["Versions"], summary="Lessons that one version knows and the other does not")
     def diff(old: str, new: str = VersionRef) -> schemas.DiffOut:
         found = session.engine.store.diff(old, new)
-        return schemas.DiffOut(
-            old=found.old.number, new=found.new.number, added=[_lesson(r) for r in found.added],
-            removed=[_lesson(r) for r in found.removed], observed_again=[_lesson(r) for r in found.observed_again],
-        )  # fmt: skip
+        return schemas.DiffOut(**difference(found))
 
     @router.get("/why", tags=["Lessons"], summary="Which lessons shape the answer to a question, taught when")
     def why(question: str, version: str = VersionRef) -> list[schemas.Origin]:
@@ -102,6 +99,12 @@ def _teach(session: Session, body: schemas.LessonIn, gone: threading.Event) -> s
     version = None if body.dry_run else engine.apply(preview).number
     number = None if body.dry_run else engine.store.lesson(lesson.id).number
     return schemas.Taught(learned=preview.report.learned, version=version, lesson=number, report=preview.report.to_dict())
+
+
+def difference(found: VersionDiff) -> dict:
+    """The fields of a DiffOut."""
+    added, removed, again = ([_lesson(r) for r in part] for part in (found.added, found.removed, found.observed_again))
+    return {"old": found.old.number, "new": found.new.number, "added": added, "removed": removed, "observed_again": again}
 
 
 def _lesson(record: LessonRecord) -> schemas.LessonOut:

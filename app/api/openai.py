@@ -135,7 +135,8 @@ def openai_router(session: Session) -> APIRouter:
         answer = await anyio.to_thread.run_sync(answer_to, body)
         head = _head("chatcmpl", "chat.completion", body.model, answer.version)
         if body.stream:
-            return await _streamed(answer, {**head, "object": "chat.completion.chunk"}, _chat_choice, body.wants_usage)
+            head["object"] = "chat.completion.chunk"
+            return await _streamed(request, answer, head, _chat_choice, body.wants_usage)
         text = await while_connected(request, answer.whole)
         message = {"role": "assistant", "content": text}
         if answer.thoughts:
@@ -148,7 +149,7 @@ def openai_router(session: Session) -> APIRouter:
         answer = await anyio.to_thread.run_sync(answer_to, body)
         head = _head("cmpl", "text_completion", body.model, answer.version)
         if body.stream:
-            return await _streamed(answer, head, _text_choice, body.wants_usage)
+            return await _streamed(request, answer, head, _text_choice, body.wants_usage)
         text = await while_connected(request, answer.whole)
         return {
             **head, "choices": [_text_choice(text, answer.finish)], "usage": answer.usage(), "qf": answer.knowledge()
@@ -182,10 +183,12 @@ def _text_choice(text: str | None, finish: str | None, *, first: bool = False) -
     return {"index": 0, "text": text or "", "finish_reason": finish, "logprobs": None}
 
 
-async def _streamed(answer: Answer, head: dict, choice, usage: bool) -> StreamingResponse:  # noqa: ANN001
+async def _streamed(
+    request: Request, answer: Answer, head: dict, choice, usage: bool  # noqa: ANN001
+) -> StreamingResponse:
     """Server-sent events. The first piece is awaited here, so that what fails at once has a proper status."""
     pieces = answer.pieces()
-    first = await anyio.to_thread.run_sync(next, pieces, None)
+    first = await while_connected(request, lambda _gone: next(pieces, None), answer.stop)
 
     async def events() -> AsyncIterator[str]:
         try:

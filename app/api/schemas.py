@@ -203,6 +203,76 @@ class DiffOut(BaseModel):
     observed_again: list[LessonOut]
 
 
+class ExportIn(BaseModel):
+    """What to write. All of it may be left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str | int = Field("live", description="A version's number, name or hash.")
+    name: str = Field(
+        "", max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$",
+        description="A plain file name in the exports folder of the home; empty for one of the model and the version.",
+    )
+    overwrite: bool = Field(False, description="Write over an existing file; folders are never replaced.")
+    with_lessons: bool = Field(False, description="List what was taught in the model card.")
+
+
+class ExportOut(BaseModel):
+    """What was written, on the computer that serves this."""
+
+    path: str
+    bytes: int
+    version: int | None = Field(None, description="null for a bundle, which holds all.")
+
+
+class ModelOut(BaseModel):
+    """A model to choose."""
+
+    name: str
+    title: str
+    bytes: int
+    sha256: str
+    licence: str
+    purpose: str
+    default: bool
+    path: str
+    installed: bool
+    memory_bytes: int = Field(description="About what it needs; at least, while it is not installed.")
+    fits: bool = Field(description="Whether this computer has so much memory.")
+    problem: str = Field(description="Why the installed file cannot be used; empty when it can.")
+
+
+class AnswersOut(BaseModel):
+    """One question to two versions."""
+
+    question: str
+    old: str
+    new: str
+    same: bool
+
+
+class ComparedOut(BaseModel):
+    """Two versions side by side."""
+
+    old: int
+    new: int
+    added: list[LessonOut]
+    removed: list[LessonOut]
+    observed_again: list[LessonOut]
+    norm: float = Field(description="Frobenius norm of the difference of the weights, all lessons active.")
+    layers: dict[int, float]
+    ranks: tuple[int, int]
+    answers: list[AnswersOut]
+
+
+class Verified(BaseModel):
+    """What was derived anew, and what did not match."""
+
+    ok: bool
+    checked: dict[str, int]
+    problems: list[str]
+
+
 class Asked(BaseModel):
     """One wording of a lesson's question and what the live version says."""
 

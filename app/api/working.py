@@ -15,13 +15,18 @@ LOOK_SECONDS = 0.5
 T = TypeVar("T")
 
 
-async def while_connected(request: Request, work: Callable[[threading.Event], T]) -> T:
+async def while_connected(
+    request: Request, work: Callable[[threading.Event], T], gone: threading.Event | None = None
+) -> T:
     """`work` on a thread; the event that it gets is set when the client goes away.
+
+    gone: an event of the caller's, which is left as it is when the work ends by itself.
 
     Raises:
         QFError: what the work raised.
     """
-    gone = threading.Event()
+    own = gone is None
+    gone = gone or threading.Event()
 
     async def look() -> None:
         while not await request.is_disconnected():
@@ -36,6 +41,7 @@ async def while_connected(request: Request, work: Callable[[threading.Event], T]
         except QFError as error:  # raised inside, a task group would wrap it
             failed = error
         finally:
-            gone.set()
+            if own:
+                gone.set()
             tasks.cancel_scope.cancel()
     raise failed

@@ -16,16 +16,18 @@ Folder = Annotated[Path, typer.Option("--out", help="The folder to make.")]
 TensorType = Annotated[
     str, typer.Option("--type", help="Type of the edited tensor: auto, keep, F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K.")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over an existing file.")]
 WithLessons = Annotated[bool, typer.Option("--lessons", help="List what was taught in the model card.")]
 
 
 @export.command("adapter")
 def export_adapter(
-    out: Out, version: VersionRef = None, home: Home = None, model: Model = None, as_json: AsJson = False
-) -> None:
+    out: Out, version: VersionRef = None, overwrite: Overwrite = False, home: Home = None, model: Model = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
     """A GGUF LoRA adapter, for llama.cpp beside the same base model."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.exports.adapter(out.absolute(), version)
+        value = engine.exports.adapter(out.absolute(), version, overwrite=overwrite)
     show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, rank {value['rank']})."])
 
 
@@ -34,7 +36,9 @@ def export_gguf(
     out: Out,
     version: VersionRef = None,
     tensor_type: TensorType = "auto",
-    overwrite: Annotated[bool, typer.Option(help="Write over an existing file.")] = False,
+    overwrite: Overwrite = False,
+    card: Annotated[bool, typer.Option("--card", help="Write a model card beside it (the same name, .md).")] = False,
+    lessons: WithLessons = False,
     home: Home = None,
     model: Model = None,
     as_json: AsJson = False,
@@ -42,9 +46,11 @@ def export_gguf(
     """The whole model with the knowledge in its weights, for any llama.cpp."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
         value = engine.exports.gguf(
-            out.absolute(), version, tensor_type=tensor_type, overwrite=overwrite, on_progress=tell
-        )
-    show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']})."])
+            out.absolute(), version, tensor_type=tensor_type, overwrite=overwrite, card=card, with_lessons=lessons,
+            on_progress=tell,
+        )  # fmt: skip
+    beside = [f"Wrote {value['card']}."] if card else []
+    show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']}).", *beside])
 
 
 @export.command("ollama")
@@ -70,6 +76,9 @@ def export_peft(
     out: Folder,
     version: VersionRef = None,
     base: Annotated[str | None, typer.Option(help="What it is loaded beside (default: the base's own name).")] = None,
+    max_rank: Annotated[
+        int | None, typer.Option("--max-rank", min=1, max=512, help="Cut a higher rank down to this one; the loss is told.")
+    ] = None,
     lessons: WithLessons = False,
     home: Home = None,
     model: Model = None,
@@ -77,8 +86,10 @@ def export_peft(
 ) -> None:
     """A LoRA adapter for transformers (peft) and vLLM, in a folder."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.exports.peft(out.absolute(), version, base=base, with_lessons=lessons)
-    show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes, rank {value['rank']}), beside {value['base']}."])
+        value = engine.exports.peft(out.absolute(), version, base=base, with_lessons=lessons, max_rank=max_rank)
+    lost = [f"Cut to rank {value['rank']}, {value['error']:.1%} of the change is lost."] if value["error"] else []
+    made = f"Made {value['path']} ({value['bytes']:,} bytes, rank {value['rank']}), beside {value['base']}."
+    show(value, as_json, [made, *lost])
 
 
 @export.command("transformers")
@@ -99,20 +110,22 @@ def export_transformers(
 
 @export.command("card")
 def export_card(
-    out: Out, version: VersionRef = None, lessons: WithLessons = False, home: Home = None, model: Model = None,
-    as_json: AsJson = False,
+    out: Out, version: VersionRef = None, lessons: WithLessons = False, overwrite: Overwrite = False, home: Home = None,
+    model: Model = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """A model card: base, version, hashes, how the lessons stood."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.exports.card(out.absolute(), version, with_lessons=lessons)
+        value = engine.exports.card(out.absolute(), version, with_lessons=lessons, overwrite=overwrite)
     show(value, as_json, [f"Wrote {value['path']}."])
 
 
 @export.command("bundle")
-def export_bundle(out: Out, home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
+def export_bundle(
+    out: Out, overwrite: Overwrite = False, home: Home = None, model: Model = None, as_json: AsJson = False
+) -> None:
     """All lessons, versions and names in one file, to keep or to move to another machine."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.exports.bundle(out.absolute())
+        value = engine.exports.bundle(out.absolute(), overwrite=overwrite)
     show(
         value, as_json,
         [f"Wrote {value['path']} ({value['bytes']:,} bytes: {value['lessons']} lessons, {value['versions']} versions)."],

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stopped_by_user
+from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stderr, stopped_by_user
+from app.lines import model_lines
 from qfcore.recipe import recipe_named
 
 
@@ -14,31 +15,36 @@ def models(
     install: Annotated[
         str | None, typer.Option(help="Fetch a model of the catalogue, or hf:OWNER/NAME/FILE.gguf[@REVISION] of the hub.")
     ] = None,
+    choose: Annotated[
+        str | None, typer.Option(help="What `qfchat run` opens when it is given no model (`default` forgets a choice).")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """List the models that are here or that QF Chat can install by itself."""
     from dataclasses import asdict
 
-    from qfcore.models.gguf_check import check_gguf
-    from qfcore.models.library import Library, check_name, memory_needed
-    from qfcore.settings import CHAT_CONTEXT, Paths
+    from qfcore.models.library import Library, check_name
+    from qfcore.settings import Paths
 
     paths = Paths.find(home)
-    library = Library(paths.models)
+    library = Library(paths.models, on_notice=lambda text: stderr.print(text, markup=False, soft_wrap=True))
     if install is not None:
         check_name(install)
         paths.prepare()
         with stopped_by_user() as cancel, progress() as tell:
             library.find(install, tell, cancel)
-    value, lines = [], []
-    for model in library.list():
-        need = memory_needed(check_gguf(Path(model.path)), CHAT_CONTEXT) if model.installed else None
-        value.append({**asdict(model), "memory_bytes": need})
-        memory = f", about {need / 1e9:.1f} GB of memory" if need else ""
-        mark = "✓" if model.installed else " "
-        lines.append(f"{mark} {model.name:20} {model.bytes / 1e6:7,.0f} MB{memory}  {model.title}; {model.purpose}")
-    show(value, as_json, lines)
+    if choose is not None:
+        from app.choice import Choice, remember_choice
+        from app.shelf import choose_model
+
+        paths.prepare()
+        if choose == "default":
+            remember_choice(paths, Choice())
+        else:
+            choose_model(paths, choose)
+    found = library.list()
+    show([asdict(model) for model in found], as_json, [line for model in found for line in model_lines(model)])
 
 
 @cli.command(name="eval")

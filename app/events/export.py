@@ -23,7 +23,7 @@ class ExportEvents:
         p = self._panel
         for control in (p.kind, p.version):
             control.change(explained(self.suggest), [p.kind, p.version], p.path, **QUICK)
-        p.write.click(explained(self.write), [p.kind, p.version, p.path], p.result, **ONE)
+        p.write.click(explained(self.write), [p.kind, p.version, p.path, p.overwrite], p.result, **ONE)
         p.read.click(explained(self.read), [p.bundle, p.reobserve], p.imported, **ONE).success(**self._knowledge.after)
 
     def suggest(self, kind: str, number: int | None) -> str:
@@ -32,12 +32,12 @@ class ExportEvents:
         return self._session.desk.export_path(kind, store.version("live" if number is None else number))
 
     def write(
-        self, kind: str, version: int | None, path: str | None,
+        self, kind: str, version: int | None, path: str | None, overwrite: bool,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> str:  # fmt: skip
         """Export a version to a file."""
         number = self._session.engine.store.version("live" if version is None else version).number
-        done = self._session.desk.export(kind, number, path or "", lambda f, t: progress(f, desc=t))
+        done = self._session.desk.export(kind, number, path or "", lambda f, t: progress(f, desc=t), overwrite=overwrite)
         return words.EXPORTED.format(path=done["path"], megabytes=done["bytes"] / 1e6)
 
     def read(

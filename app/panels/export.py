@@ -14,6 +14,7 @@ class ExportPanel:
     kind: gr.Radio
     version: gr.Dropdown
     path: gr.Textbox
+    overwrite: gr.Checkbox
     write: gr.Button
     result: gr.Markdown
     bundle: gr.Textbox
@@ -28,6 +29,7 @@ def draw_export_panel() -> ExportPanel:
     kind = gr.Radio(words.FORMATS, value="gguf", label=words.FORMAT, elem_id="export-kind")
     version = gr.Dropdown([], label=words.VERSION, elem_id="export-version")
     path = gr.Textbox(label=words.PATH, elem_id="export-path")
+    overwrite = gr.Checkbox(False, label=words.OVERWRITE, elem_id="export-overwrite")
     write = gr.Button(words.WRITE, variant="primary", elem_id="export-write")
     result = gr.Markdown(elem_id="export-result")
     gr.Markdown(words.IMPORT_INTRO)
@@ -35,4 +37,4 @@ def draw_export_panel() -> ExportPanel:
     reobserve = gr.Checkbox(label=words.REOBSERVE, elem_id="import-reobserve")
     read = gr.Button(words.READ, elem_id="import-read")
     imported = gr.HTML(elem_id="import-result")
-    return ExportPanel(kind, version, path, write, result, bundle, reobserve, read, imported)
+    return ExportPanel(kind, version, path, overwrite, write, result, bundle, reobserve, read, imported)

@@ -1,5 +1,6 @@
 """A change of weights as a GGUF LoRA adapter, the form in which llama.cpp loads it in a millisecond."""
 
+import re
 from pathlib import Path
 
 import gguf
@@ -42,6 +43,22 @@ def write_adapter(delta: Delta, path: Path, *, architecture: str, metadata: dict
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
+
+
+def edited_layer(path: Path) -> int:
+    """The lowest layer whose down projection an adapter edits; -1 for one that edits anything else.
+
+    That layer's keys and values, and those below, do not depend on the adapter.
+
+    Raises:
+        StoreCorrupt: the file is no adapter.
+    """
+    try:
+        names = {tensor.name for tensor in gguf.GGUFReader(path).tensors}
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise StoreCorrupt(f"{path} is no adapter: {error}") from error
+    found = [re.fullmatch(r"blk\.(\d+)\.ffn_down\.weight\.lora_[ab]", name) for name in names]
+    return min(int(match[1]) if match else -1 for match in found) if found else -1
 
 
 def read_adapter(path: Path) -> tuple[Delta, dict[str, str]]:

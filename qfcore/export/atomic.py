@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,29 @@ from qfcore.errors import ExportError
 from qfcore.settings import is_used
 
 _SUFFIX = ".partial"
+
+
+def check_target(out: Path, *, base: Path, overwrite: bool, kept: Sequence[Path] = ()) -> None:
+    """See that a new file may be written to `out`. base: the model, which is never written, under no name; kept: folders in
+    which nothing is written.
+
+    Raises:
+        ExportError: `out` exists and may not be overwritten, is the base, a folder, or in one of `kept`; or there is no such
+            folder.
+    """
+    if not out.parent.is_dir():
+        raise ExportError(f"The folder {out.parent} does not exist. Create it or choose another one.")
+    folder = out.parent.resolve()
+    if any(folder.is_relative_to(place.resolve()) for place in kept):
+        raise ExportError(f"{folder} holds the base model or QF Chat's own data, which no export touches. Choose another.")
+    if not (out.exists() or out.is_symlink()):
+        return
+    if out.is_dir():
+        raise ExportError(f"{out} is a folder. Give the name of a file.")
+    if out.exists() and out.samefile(base):
+        raise ExportError(f"{out} is the base model itself, which is never written. Choose another name.")
+    if not overwrite:
+        raise ExportError(f"{out} exists already. Choose another name, or ask for it to be overwritten.")
 
 
 @contextmanager

@@ -31,6 +31,8 @@ class Card:
     layer: int | None
     rank: int
     lessons: Sequence[str] | None = None
+    probes: tuple[int, int] | None = None
+    """(unchanged, asked): unrelated questions of the report card, before against after the last change."""
 
     def metadata(self) -> dict[str, str]:
         """The identifying part, for a file's header."""
@@ -47,7 +49,8 @@ class Card:
             *front, "---", f"# {self.title}, version {self.version}", "", _METHOD, "", use, "", "| | |", "|---|---|",
             f"| Base model | {self.base}, SHA-256 `{self.base_sha256}` |",
             f"| Version | {self.version}, `{self.version_hash}`, {self.created_at[:19]} UTC |",
-            f"| Content | `{self.content}` |", f"| Change | {self._change()} |", f"| Lessons | {self._known()} |", "",
+            f"| Content | `{self.content}` |", f"| Change | {self._change()} |", f"| Lessons | {self._known()} |",
+            *self._unchanged(), "",
         ]  # fmt: skip
         if self.standings:
             lines += [_ALL_ACTIVE, ""]
@@ -61,6 +64,13 @@ class Card:
         if self.layer is None:
             return "none: the base's own weights"
         return f"rank {self.rank}, down projection of layer {self.layer}"
+
+    def _unchanged(self) -> list[str]:
+        if self.probes is None:
+            return []
+        same, asked = self.probes
+        share = f"{same} of {asked} unrelated answers ({same / asked:.0%}) were unchanged by the last change"
+        return [f"| Evaluation | {share}, asked in QF Chat, where only the lessons that a question mentions are active |"]
 
     def _known(self) -> str:
         counts = Counter(standing.status for standing in self.standings.values())

@@ -1,5 +1,6 @@
 """The whole model with a version's knowledge as a transformers checkpoint (safetensors), for vLLM and for fine-tuning."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,18 @@ from qfcore.export.atomic import atomic_folder
 from qfcore.export.peft import module_path
 
 TYPES = ("bfloat16", "float16", "float32")
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
+    "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+)  # fmt: skip
+"""What a checkpoint's tokenizer can consist of. Copied, since transformers would build it anew after the model's family."""
 
 
 def write_checkpoint(
     base: Path, delta: Delta | None, folder: Path, *, card: str, dtype: str = "bfloat16",
     on_progress: Callable[[float, str], None] | None = None,
 ) -> dict:  # fmt: skip
-    """Read the base GGUF with transformers (which dequantizes it), add the change, and write a new folder.
+    """Read the base with transformers (which dequantizes a GGUF file), add the change, and write a new folder.
 
     dtype: of all weights. The base's quantization error stays in them; only its bytes grow. Needs about four times the
     parameters in bytes of memory, and the extra `transformers`.
@@ -36,7 +42,10 @@ def write_checkpoint(
     if delta is not None:
         import torch
 
-        weight = model.get_submodule(module_path(delta.layer)).weight
+        try:
+            weight = model.get_submodule(module_path(delta.layer)).weight
+        except AttributeError as error:
+            raise ExportError(f"The base has no {module_path(delta.layer)}, so its weights cannot be changed.") from error
         change = torch.from_numpy(np.asarray(delta.b @ delta.a, dtype=np.float32))
         if weight.shape != change.shape:
             raise ExportError(f"The edited weight is {tuple(weight.shape)}, the change {tuple(change.shape)}: another base.")
@@ -45,28 +54,48 @@ def write_checkpoint(
     with atomic_folder(folder) as made:
         tell(0.7, "Writing safetensors")
         model.save_pretrained(made)
-        tokenizer.save_pretrained(made)
+        if base.is_dir():
+            _copy_tokenizer(base, made)
+        else:
+            tokenizer.save_pretrained(made)
         (made / "README.md").write_text(card, encoding="utf-8")
     return {"path": str(folder), "bytes": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()), "type": dtype}
 
 
+def _copy_tokenizer(base: Path, folder: Path) -> None:
+    for name in _TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+
+
 def read_with_transformers(base: Path, dtype: str):  # noqa: ANN201 - transformers is imported only here
-    """(model, tokenizer) of a GGUF file, on the CPU.
+    """(model, tokenizer) of a GGUF file, on the CPU; of a checkpoint's folder the model alone, and None.
 
     Raises:
         ExportError: the extra is missing, or transformers cannot read the file.
     """
     try:
-        import accelerate  # noqa: F401 - transformers needs it to read GGUF
+        if base.is_file():
+            import accelerate  # noqa: F401 - transformers needs it to read GGUF
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:
         raise ExportError("This export needs the extra `transformers`: pip install 'qfchat[transformers]'.") from error
     logging.disable_progress_bar()
+    source, given = (base, {}) if base.is_dir() else (base.parent, {"gguf_file": base.name})
+    given |= {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModelForCausalLM.from_pretrained(base.parent, gguf_file=base.name, dtype=getattr(torch, dtype))
-        tokenizer = AutoTokenizer.from_pretrained(base.parent, gguf_file=base.name)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **given)
+        tokenizer = None if base.is_dir() else AutoTokenizer.from_pretrained(source, **given)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise ExportError(f"transformers cannot read {base.name}: {error}") from error
-    return model.eval(), tokenizer
+    return _plain(model).eval(), tokenizer
+
+
+def _plain(model):  # noqa: ANN001, ANN202 - transformers is imported only when it is needed
+    """Forget that the weights came quantized: they no longer are, and transformers refuses to save what says so."""
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model

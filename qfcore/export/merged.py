@@ -13,14 +13,15 @@ import numpy as np
 from qfcore.delta import Delta
 from qfcore.errors import Cancelled, ExportError
 from qfcore.export.adapter import METADATA_PREFIX, tensor_name
-from qfcore.export.atomic import atomic_write
+from qfcore.export.atomic import atomic_write, check_target
 
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K")
 """Types that the edited tensor can have, beside `auto` and `keep`. What each keeps of the lessons: README, Exports."""
 Quantize = Callable[[np.ndarray, gguf.GGMLQuantizationType], np.ndarray]
 _BLOCK = 8 << 20
 _RESERVE = 64 << 20
-_GENERATED = ("GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.architecture")
+_ALIGNMENT = "general.alignment"
+_GENERATED = ("GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.architecture", _ALIGNMENT)
 
 
 def write_merged(
@@ -45,7 +46,8 @@ def write_merged(
         ExportError: `out` is the base, exists, cannot be written, or there is no room.
         Cancelled: `cancel` was set; nothing was written.
     """
-    _check_target(base, out, overwrite)
+    check_target(out, base=base, overwrite=overwrite)
+    _check_room(base, out)
     reader = gguf.GGUFReader(base)
     replaced: dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]] = {}
     if delta is not None:
@@ -61,14 +63,7 @@ def write_merged(
     }  # fmt: skip
 
 
-def _check_target(base: Path, out: Path, overwrite: bool) -> None:
-    if not out.parent.is_dir():
-        raise ExportError(f"The folder {out.parent} does not exist. Create it or choose another one.")
-    if out.exists():
-        if out.samefile(base):
-            raise ExportError(f"{out} is the base model itself, which is never written. Choose another name.")
-        if not overwrite:
-            raise ExportError(f"{out} exists already. Choose another name, or ask for it to be overwritten.")
+def _check_room(base: Path, out: Path) -> None:
     free, need = shutil.disk_usage(out.parent).free, base.stat().st_size + _RESERVE
     if free < need:
         raise ExportError(
@@ -105,6 +100,8 @@ def _write(
 ) -> None:
     architecture = reader.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(path, architecture)
+    if _ALIGNMENT in reader.fields:  # as a plain key it would be written, but the tensors laid out for another one
+        writer.add_custom_alignment(int(reader.fields[_ALIGNMENT].contents()))
     for key, field in reader.fields.items():
         if key in _GENERATED or key.startswith(METADATA_PREFIX):
             continue

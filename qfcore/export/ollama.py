@@ -9,16 +9,19 @@ Render = Callable[[Sequence[dict[str, str]]], str]
 _SYSTEM, _USER, _ANSWER, _AGAIN = "\u2460system\u2460", "\u2461user\u2461", "\u2462answer\u2462", "\u2463again\u2463"
 
 
-def modelfile(model: str, render: Render, *, stop: str, temperature: float, top_k: int, top_p: float) -> str:
+def modelfile(
+    model: str, render: Render, *, stop: str, begin: str = "", temperature: float, top_k: int, top_p: float
+) -> str:
     """The text of a Modelfile for a file `model` beside it.
 
     Ollama has Go templates, GGUF files Jinja's. The pieces between messages are found by rendering a conversation with the
-    model's own template, so the prompt is the same to the letter (of system, user and assistant in turn).
+    model's own template, so the prompt is the same to the letter (of system, user and assistant in turn). begin: the text of
+    the token that the tokenizer puts before every prompt by itself, "" when it does not; the template must not write it too.
 
     Raises:
         ExportError: the template writes messages otherwise than one after another.
     """
-    template = go_template(render)
+    template = go_template(lambda messages: render(messages).removeprefix(begin))
     quoted = template.replace('"""', '\\"""')
     lines = [f"FROM ./{model}", f'TEMPLATE """{quoted}"""', f"PARAMETER temperature {temperature:g}"]
     lines += [f"PARAMETER top_k {top_k}", f"PARAMETER top_p {top_p:g}"]

@@ -18,6 +18,14 @@ _MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _NO_TOKEN = 0xFFFFFFFF
+_INTEGERS, _LONGEST_LIST = "BbHhIiQq", 4096
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    """An array of the header that is not kept."""
+
+    count: int
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class GGUFFacts:
     rms_epsilon: float = 0.0
     n_vocab: int = 0
     kv_bytes_per_token: int = 0
-    """Keys and values of all layers, in half precision."""
+    """Keys and values of all layers, in half precision; of an attention over a window, as if it had none."""
     tensors: dict[str, TensorPlace] = field(default_factory=dict, repr=False)
 
 
@@ -85,6 +93,12 @@ class _Header:
                 raise self._bad(f"it has the key {key[:60]!r} twice")
             meta[key] = self._value(kind)
         self._check_vocabulary(meta)
+        parts = meta.get("split.count", 0)
+        if isinstance(parts, int) and parts > 1:
+            raise ModelError(
+                f"{self._path} is one of the {parts} files of a model. Join them with llama.cpp's tool "
+                "(`llama-gguf-split --merge FIRST_FILE JOINED_FILE`) and give the joined file."
+            )
         return self._facts(meta, self._check_tensors(tensors, meta))
 
     def _facts(self, meta: dict[str, Any], tensors: dict[str, TensorPlace]) -> GGUFFacts:
@@ -94,20 +108,26 @@ class _Header:
         if meta.get("general.type", "model") != "model":
             raise self._bad(f"it holds a {meta['general.type']}, a model was expected")
 
-        def number(key: str) -> int:
-            value = meta.get(f"{architecture}.{key}", 0)
-            return value if isinstance(value, int) else 0
+        def numbers(key: str) -> tuple[int, ...]:
+            """A value for all layers, or one for each."""
+            value = meta.get(f"{architecture}.{key}")
+            return value if isinstance(value, tuple) else (value,) if isinstance(value, int) else ()
 
-        heads = number("attention.head_count")
-        of_keys = number("attention.head_count_kv") or heads
-        width = number("attention.key_length") or (number("embedding_length") // heads if heads else 0)
+        def number(key: str) -> int:
+            return max(numbers(key), default=0)
+
+        layers = number("block_count")
+        heads = numbers("attention.head_count_kv") or numbers("attention.head_count")
+        of_keys = sum(heads) if len(heads) > 1 else layers * sum(heads)
+        width = number("embedding_length") // max(number("attention.head_count"), 1)
+        both = sum(number(f"attention.{part}_length") or width for part in ("key", "value"))
         embedding = tensors.get("token_embd.weight")
         return GGUFFacts(
-            architecture, str(meta.get("general.name", self._path.stem)), number("block_count"),
+            architecture, str(meta.get("general.name", self._path.stem)), layers,
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
             float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
-            embedding.shape[-1] if embedding else 0, 4 * number("block_count") * of_keys * width, tensors,
+            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors,
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:
@@ -145,8 +165,8 @@ class _Header:
         if tokens is None:
             return
         for name in ("scores", "token_type"):
-            count = _length(meta.get(f"tokenizer.ggml.{name}", tokens))
-            if count != tokens:
+            count = _length(meta.get(f"tokenizer.ggml.{name}"))
+            if count != tokens and f"tokenizer.ggml.{name}" in meta:
                 raise self._bad(f"it has {tokens:,} tokens, but {count} of tokenizer.ggml.{name}")
         for key, value in meta.items():
             if not (key.startswith("tokenizer.ggml.") and key.endswith("_token_id")) or value == _NO_TOKEN:
@@ -170,22 +190,25 @@ class _Header:
         if kind == _STRING:
             return self._string(_MAX_STRING)
         if kind == _ARRAY:
-            return self._skip_array()
+            return self._list()
         if kind not in _SCALARS:
             raise self._bad(f"it has a value of the unknown kind {kind}")
         return self._unpack(_SCALARS[kind])[0]
 
-    def _skip_array(self) -> int:
+    def _list(self) -> "tuple[int, ...] | _Skipped":
+        """A short list of whole numbers; all others are skipped."""
         kind, count = self._unpack("IQ")
         if kind == _STRING:
             self._need(count * 8)
             for _ in range(count):
                 self._skip(self._unpack("Q")[0])
+        elif kind in _SCALARS and _SCALARS[kind] in _INTEGERS and count <= _LONGEST_LIST:
+            return self._unpack(f"{count}{_SCALARS[kind]}")
         elif kind in _SCALARS:
             self._skip(count * struct.calcsize("<" + _SCALARS[kind]))
         else:
             raise self._bad(f"it has an array of the unknown kind {kind}")
-        return count
+        return _Skipped(count)
 
     def _string(self, limit: int) -> str:
         (length,) = self._unpack("Q")
@@ -213,7 +236,7 @@ class _Header:
 
 
 def _length(array: Any) -> int | None:
-    """Items of an array of the header, which is kept as its items or as their number; None for anything else."""
-    if type(array) is int:
-        return array
+    """Items of an array of the header; None for anything else."""
+    if isinstance(array, _Skipped):
+        return array.count
     return len(array) if isinstance(array, (list, tuple)) else None

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -31,13 +31,21 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file at one commit. sha256: 64 hex digits, as the hub says; bytes: its size."""
+    """One file at one commit. sha256: 64 hex digits, as the hub says; bytes: its size.
+
+    revisions: branches or tags by which it was asked for; they name this file until they are fetched anew.
+    """
 
     repo: str
     file: str
     commit: str
     bytes: int
     sha256: str
+    revisions: tuple[str, ...] = ()
+
+    def answers_to(self, revision: str | None) -> bool:
+        """Whether a revision (None: whatever was fetched last) is this one."""
+        return revision is None or revision in self.revisions or self.commit.startswith(revision)
 
     @property
     def reference(self) -> str:
@@ -62,8 +70,9 @@ class Hub:
     def installed(self) -> list[HubFile]:
         """Files that are here, complete."""
         try:
-            entries = [HubFile(**value) for value in json.loads(self._list.read_text(encoding="utf-8"))]
-        except (OSError, ValueError, TypeError):
+            values = json.loads(self._list.read_text(encoding="utf-8"))
+            entries = [HubFile(**{**value, "revisions": tuple(value.get("revisions", ()))}) for value in values]
+        except (OSError, ValueError, TypeError, AttributeError):
             return []
         return [entry for entry in entries if self.path(entry).is_file()]
 
@@ -75,7 +84,7 @@ class Hub:
         """The file that a reference names, if it is here; nobody is asked."""
         repo, file, revision = parse(reference)
         for entry in reversed(self.installed()):  # without a revision, the one fetched last
-            if entry.repo == repo and file in (None, entry.file) and (revision is None or entry.commit.startswith(revision)):
+            if entry.repo == repo and file in (None, entry.file) and entry.answers_to(revision):
                 return self.path(entry)
         return None
 
@@ -113,7 +122,8 @@ class Hub:
         sha256 = sibling.lfs.sha256 if sibling.lfs else ""
         if not info.sha or not sibling.size or not re.fullmatch(r"[0-9a-f]{64}", sha256 or ""):
             raise ModelError(f"The hub does not say size and SHA-256 of {sibling.rfilename}, so it cannot be checked.")
-        return HubFile(repo, sibling.rfilename, info.sha, sibling.size, sha256)
+        named = (revision,) if revision and not info.sha.startswith(revision) else ()
+        return HubFile(repo, sibling.rfilename, info.sha, sibling.size, sha256, named)
 
     def fetch(
         self, entry: HubFile, on_progress: Progress | None = None, cancel: threading.Event | None = None
@@ -196,7 +206,14 @@ class Hub:
         return self._folder / "hub.json"
 
     def _keep(self, entry: HubFile) -> None:
-        entries = [known for known in self.installed() if known.stored_as != entry.stored_as]
+        entries = []
+        for known in self.installed():
+            if known.stored_as == entry.stored_as:
+                entry = replace(entry, revisions=tuple(dict.fromkeys((*known.revisions, *entry.revisions))))
+            elif (known.repo, known.file) == (entry.repo, entry.file):  # a branch that moved on
+                entries.append(replace(known, revisions=tuple(r for r in known.revisions if r not in entry.revisions)))
+            else:
+                entries.append(known)
         growing = self._list.with_suffix(".new")
         growing.write_text(json.dumps([asdict(e) for e in (*entries, entry)], indent=1), encoding="utf-8")
         growing.replace(self._list)

@@ -1,18 +1,21 @@
 """Every model that a person can name: the catalogue's, files of the hub, files on the disk."""
 
+import functools
+import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import psutil
 
 from qfcore.errors import ModelError
 from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import CATALOGUE, DEFAULT, find_model
-from qfcore.models.gguf_check import GGUFFacts
+from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.hub import PREFIX, Hub, parse
+from qfcore.models.memory import memory_here
+from qfcore.settings import CHAT_CONTEXT
 
+log = logging.getLogger(__name__)
 _BESIDE = 500 << 20
 """What the program itself and torch need, bytes."""
 
@@ -30,7 +33,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Listed:
-    """A model to choose. name: what `find` takes; bytes: of the file; path: where it is or would be."""
+    """A model to choose. name: what `find` takes; bytes: of the file; path: where it is or would be.
+
+    memory_bytes: about what it needs; at least, while it is not here. fits: whether this computer has so much. problem: why
+    the file that is here cannot be used; empty when it can.
+    """
 
     name: str
     title: str
@@ -41,26 +48,44 @@ class Listed:
     default: bool
     path: str
     installed: bool
+    memory_bytes: int = 0
+    fits: bool = True
+    problem: str = ""
 
 
 class Library:
-    """The models folder. endpoint: another hub (None: HF_ENDPOINT, or the public one)."""
+    """The models folder. endpoint: another hub (None: HF_ENDPOINT, or the public one). on_notice: gets a sentence about the
+    memory that a model will need, before its file is fetched.
+    """
 
-    def __init__(self, folder: Path, endpoint: str | None = None) -> None:
-        self._folder, self._hub = folder, Hub(folder, endpoint)
+    def __init__(
+        self, folder: Path, endpoint: str | None = None, on_notice: Callable[[str], object] | None = None
+    ) -> None:
+        self._folder, self._hub, self._notice = folder, Hub(folder, endpoint), on_notice or (lambda _: None)
 
     def list(self) -> list[Listed]:
-        """The catalogue, then what was fetched from the hub."""
+        """The catalogue, then what was fetched from the hub, then other files of the models folder."""
         listed = [
             Listed(e.name, e.title, e.bytes, e.sha256, e.licence, e.purpose, e.name == DEFAULT, str(path), path.is_file())
             for e in CATALOGUE.values()
             for path in [self._folder / e.file]
         ]
-        return listed + [
+        listed += [
             Listed(f.reference, Path(f.file).stem, f.bytes, f.sha256, "", f"from {f.repo}", False, str(path), True)
             for f in self._hub.installed()
             for path in [self._hub.path(f)]
         ]
+        known = {model.path for model in listed}
+        listed += [
+            Listed(str(path), path.stem, path.stat().st_size, "", "", "a file in the models folder", False, str(path), True)
+            for path in sorted(self._folder.glob("*.gguf"))
+            if str(path) not in known and path.is_file()
+        ]
+        return [_measured(model) for model in listed]
+
+    def is_here(self, reference: str) -> bool:
+        """Whether the file that a name of the hub stands for was fetched; nobody is asked."""
+        return self._hub.here(reference) is not None
 
     def find(
         self, name: str | None, on_progress: Progress | None = None, cancel: threading.Event | None = None
@@ -74,11 +99,17 @@ class Library:
             NotFound: there is none. ModelError, HomeError, Cancelled: see `ensure_model` and `Hub.fetch`.
         """
         if name is not None and name.startswith(PREFIX):
-            path = self._hub.here(name) or self._hub.fetch(self._hub.look_up(name), on_progress, cancel)
+            path = self._hub.here(name)
+            if path is None:
+                entry = self._hub.look_up(name)
+                self._notice(_check(entry.file, entry.bytes + _BESIDE, "at least", on_progress))
+                path = self._hub.fetch(entry, on_progress, cancel)
             return Found(path, path.stem.split("--")[-1], False)
         found = find_model(name)
         if isinstance(found, Path):
             return Found(found, found.stem, False)
+        if not (self._folder / found.file).is_file():
+            self._notice(_check(found.title, found.bytes + _BESIDE, "at least", on_progress))
         return Found(ensure_model(found, self._folder, on_progress=on_progress, cancel=cancel), found.title, True)
 
 
@@ -100,16 +131,50 @@ def memory_needed(facts: GGUFFacts, context: int) -> int:
     return facts.file_bytes + cache + logits + _BESIDE
 
 
-def check_memory(facts: GGUFFacts, context: int) -> int:
-    """What the model needs, in bytes, said before it is loaded.
+def check_memory(facts: GGUFFacts, context: int, on_progress: Progress | None = None) -> int:
+    """What the model needs, in bytes, said before it is loaded; more than is free now is warned of.
 
     Raises:
         ModelError: more than this computer has.
     """
-    need, there = memory_needed(facts, context), psutil.virtual_memory().total
-    if need > there:
+    need = memory_needed(facts, context)
+    _check(facts.name, need, "about", on_progress)
+    return need
+
+
+def _check(name: str, need: int, how: str, on_progress: Progress | None) -> str:
+    """Say what a model needs, and what is free; the sentence."""
+    there = memory_here()
+    if need > there.total:
         raise ModelError(
-            f"{facts.name} needs about {need / 1e9:.1f} GB of memory, this computer has {there / 1e9:.1f} GB. "
+            f"{name} needs {how} {need / 1e9:.1f} GB of memory, this computer has {there.total / 1e9:.1f} GB. "
             "Choose a smaller model, or one with fewer bits per weight."
         )
-    return need
+    told = f"{name} needs {how} {need / 1e9:.1f} GB of memory, {there.available / 1e9:.1f} GB are free."
+    if on_progress:
+        on_progress(0.0, told)
+    if need > there.available:
+        log.warning("%s It may be slow or fail; close other programs, or choose a smaller model.", told)
+    return told
+
+
+def _need(path: Path) -> int:
+    stat = path.stat()
+    return _need_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _need_of(path: Path, _size: int, _changed: int) -> int:
+    """Remembered while the file does not change: a header of megabytes takes a moment."""
+    return memory_needed(check_gguf(path), CHAT_CONTEXT)
+
+
+def _measured(model: Listed) -> Listed:
+    """With the memory that it needs and, when its file is damaged, with why."""
+    need, problem = model.bytes + _BESIDE, ""
+    if model.installed:
+        try:
+            need = _need(Path(model.path))
+        except ModelError as error:
+            problem = str(error)
+    return replace(model, memory_bytes=need, fits=need <= memory_here().total, problem=problem)

@@ -89,9 +89,7 @@ class ChatSession:
         if common == len(prompt):  # the last token must be computed again: its logits are gone
             common -= 1
         common -= common % CHUNK
-        self._context.keep(common)
-        del self._cached[common:]
-        return common
+        return self._shorten(common)
 
     def _read(self, prompt: Sequence[int], start: int, stop: threading.Event) -> bool:
         for begin in range(start, len(prompt), CHUNK):
@@ -106,8 +104,13 @@ class ChatSession:
         if done:
             self._cached += tokens
         else:
-            self._context.keep(position)
+            self._shorten(position)
         return done
+
+    def _shorten(self, length: int) -> int:
+        kept = self._context.keep(length)
+        del self._cached[kept:]
+        return kept
 
 
 class _Said:

@@ -6,6 +6,7 @@ with y = W u; it is undone in `qfcore.observe`.
 """
 
 import ctypes
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from qfcore.runtime.ggml import Tensors
 # Offsets in llama.cpp's `struct ggml_tensor` (ggml.h): the rows in ne[1], src[10], the name.
 _ROWS, _SOURCES, _NAME, _MOST_SOURCES = 24, 152, 256, 10
 _FLOAT32 = 0
+_WEIGHT = re.compile(r"(?:blk\.(?P<layer>\d+)|output|output_norm)\..*")
+_NORMS = {"NORM", "RMS_NORM"}
 _PASSING = {"ADD", "VIEW", "RESHAPE", "CONT", "CPY", "GET_ROWS"}
 
 
@@ -84,12 +87,13 @@ def _count(tensor: int, offset: int) -> int:
 
 
 def find_places(nodes: Sequence[Node], layer: int, *, tokens: int) -> Places:
-    """Follow the down projection of a layer to its output. nodes: of a batch of `tokens` tokens of which one is wanted.
+    """Follow the down projection of a layer to its output: the first tensor on the way that weights of another layer, or of
+    the model's end, work on. nodes: of a batch of `tokens` tokens of which one is wanted.
 
     Raises:
         CannotTeach: there is no such matrix, or more than additions and a norm follow it.
     """
-    weight, residual = f"blk.{layer}.ffn_down.weight", f"l_out-{layer}"
+    weight = f"blk.{layer}.ffn_down.weight"
     start = next((i for i, node in enumerate(nodes) if weight in node.sources), None)
     if start is None:
         experts = any(f"blk.{layer}.ffn_down_exps" in source for node in nodes for source in node.sources)
@@ -98,12 +102,10 @@ def find_places(nodes: Sequence[Node], layer: int, *, tokens: int) -> Places:
     product = nodes[start]
     if product.operation != "MUL_MAT" or not product.sources[1].endswith(f"-{layer}"):  # other names change with the graph
         raise CannotTeach(f"Layer {layer} does not use its down projection as expected ({product.operation}). {_HINT}")
-    path = [product]
-    for node in nodes[start + 1 :]:
-        if path[-1].name != residual and path[-1].name in node.sources:
-            path.append(node)
-    if path[-1].name != residual:
-        raise CannotTeach(f"The down projection of layer {layer} does not reach the layer's output. {_HINT}")
+    path = _to_the_output(nodes[start:], layer)
+    residual = path[-1].name
+    if not residual.endswith(f"-{layer}"):
+        raise CannotTeach(f"The down projection of layer {layer} does not reach an output of the layer with a name. {_HINT}")
     steps = [node for node in path[1:] if node.operation not in _PASSING]
     if not steps:
         return Places(product.sources[1], residual, None, None, path[-1].rows < tokens)
@@ -111,6 +113,34 @@ def find_places(nodes: Sequence[Node], layer: int, *, tokens: int) -> Places:
         names = ", ".join(node.operation for node in steps)
         raise CannotTeach(f"In layer {layer} more than additions follow the down projection ({names}). {_HINT}")
     return Places(product.sources[1], residual, steps[0].sources[0], steps[1].scale, path[-1].rows < tokens)
+
+
+def _to_the_output(nodes: Sequence[Node], layer: int) -> list[Node]:
+    """The steps from the first node, the product of a layer's down projection, to the layer's output.
+
+    Raises:
+        CannotTeach: no other layer takes it over.
+    """
+    path, at = [nodes[0]], 0
+    while not _leaves(nodes[at + 1 :], path[-1].name, layer):
+        at = next((i for i, node in enumerate(nodes) if i > at and path[-1].name in node.sources), 0)
+        if not at:
+            raise CannotTeach(f"The down projection of layer {layer} does not reach the layer's output. {_HINT}")
+        path.append(nodes[at])
+    return path
+
+
+def _leaves(nodes: Sequence[Node], name: str, layer: int) -> bool:
+    """Whether something else than this layer uses a tensor: through norms, its first weight is not one of the layer's."""
+    for number, node in enumerate(nodes):
+        if name not in node.sources:
+            continue
+        weights = [match for source in node.sources if (match := _WEIGHT.fullmatch(source))]
+        if weights:
+            return weights[0]["layer"] != str(layer)
+        if node.operation in _NORMS and _leaves(nodes[number + 1 :], node.name, layer):
+            return True
+    return False
 
 
 _HINT = "Models of the Llama, Mistral, Qwen 2 and 3, Phi 3, SmolLM 3 and Gemma 3 families can be taught."

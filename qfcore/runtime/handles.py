@@ -12,6 +12,7 @@ import llama_cpp as lc
 import numpy as np
 
 from qfcore.errors import ModelError, RuntimeFailure
+from qfcore.export.adapter import edited_layer
 
 log = logging.getLogger(__name__)
 _ADAPTERS_KEPT = 8
@@ -90,6 +91,11 @@ class LlamaModel:
         length = lc.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
         return buffer.raw[: max(length, 0)]
 
+    def added_begin(self) -> str:
+        """Text of the token that the tokenizer puts before every text; empty when it puts none."""
+        token = lc.llama_vocab_bos(self.vocab) if lc.llama_vocab_get_add_bos(self.vocab) else -1
+        return self.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
     def is_end(self, token: int) -> bool:
         """Whether the token ends a turn."""
         return bool(lc.llama_vocab_is_eog(self.vocab, token))
@@ -116,6 +122,7 @@ class Adapters:
     def __init__(self, model: int) -> None:
         self._model = model
         self._loaded: OrderedDict[Path, int] = OrderedDict()
+        self._layers: dict[Path, int] = {}
 
     def load(self, path: Path, in_use: set[Path]) -> int:
         """Handle of the adapter in `path`.
@@ -128,14 +135,21 @@ class Adapters:
             if not handle:
                 raise RuntimeFailure(f"The adapter {path} does not fit the model. Run `qfchat verify`.")
             self._loaded[path] = handle
+            self._layers[path] = edited_layer(path)
         self._loaded.move_to_end(path)
         for old in [p for p in self._loaded if p != path and p not in in_use][: -_ADAPTERS_KEPT or None]:
             lc.llama_adapter_lora_free(self._loaded.pop(old))
+            del self._layers[old]
         return self._loaded[path]
+
+    def layer(self, path: Path) -> int:
+        """The layer that a loaded adapter edits; keys and values of the layers above depend on it. -1: all may."""
+        return self._layers[path]
 
     def close(self) -> None:
         """Forget all; llama.cpp frees them with the model."""
         self._loaded.clear()
+        self._layers.clear()
 
 
 class Context:
@@ -163,12 +177,16 @@ class Context:
         self.model, self.size, self.batch, self.sequences = model, size, batch, sequences
         self.memory = lc.llama_get_memory(self.handle)
         self.adapter: Path | None = None
+        self._only_forward = lc.llama_model_is_recurrent(model.handle) or lc.llama_model_is_hybrid(model.handle)
         self._batch = lc.llama_batch_init(batch, 0, sequences)
 
     def use_adapter(self, path: Path | None, in_use: set[Path]) -> bool:
-        """Answer with this adapter from now on; whether that was a change."""
+        """Answer with this adapter from now on; whether the keys and values in the cache are still those of the weights.
+
+        They are when neither the adapter before nor this one edits anything below the last layer's down projection.
+        """
         if path == self.adapter:
-            return False
+            return True
         if path is None:
             code = lc.llama_set_adapters_lora(self.handle, None, 0, None)
         else:
@@ -178,8 +196,8 @@ class Context:
             )
         if code != 0:
             raise RuntimeFailure(f"llama.cpp refused the adapter {path} (code {code}).")
-        self.adapter = path
-        return True
+        before, self.adapter = self.adapter, path
+        return all(self.model.adapters.layer(used) == self.model.n_layer - 1 for used in (before, path) if used)
 
     def decode(
         self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[Sequence[int]], wanted: Sequence[bool]
@@ -209,9 +227,15 @@ class Context:
         pointer = lc.llama_get_logits_ith(self.handle, index)
         return np.ctypeslib.as_array(pointer, shape=(self.model.n_vocab,)).copy()
 
-    def keep(self, length: int, sequence: int = 0) -> None:
-        """Forget the tokens of a sequence from position `length` on."""
-        lc.llama_memory_seq_rm(self.memory, sequence, length, -1)
+    def keep(self, length: int) -> int:
+        """Forget the tokens of sequence 0 from position `length` on; how many are still there.
+
+        A recurrent model (Mamba, and its hybrids) has one state and no way back: all is forgotten.
+        """
+        if length and not self._only_forward and lc.llama_memory_seq_rm(self.memory, 0, length, -1):
+            return length
+        self.clear()
+        return 0
 
     def copy(self, source: int, target: int) -> None:
         """Let sequence `target` share all cells of `source`."""

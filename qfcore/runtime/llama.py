@@ -37,7 +37,6 @@ class LlamaRuntime:
         path: Path,
         *,
         chat_context: int = CHAT_CONTEXT,
-        edited_layer: int | None = None,
         on_progress: Callable[[float, str], None] | None = None,
     ) -> None:
         self._worker = Worker("qfchat-model")
@@ -46,8 +45,6 @@ class LlamaRuntime:
         except BaseException:
             self._worker.close(lambda: None)
             raise
-        # Keys and values in the cache come from below the edited weight when that is the last layer's: they stay valid.
-        self._cache_survives = edited_layer in (None, self._model.n_layer - 1)
 
     def _open(self, path: Path, size: int, on_progress: Progress | None) -> None:
         model = self._model = LlamaModel(path, on_progress)
@@ -65,6 +62,7 @@ class LlamaRuntime:
             path, model.meta("general.name") or path.stem, model.meta("general.architecture"),
             model.n_layer, model.n_embd, model.n_vocab, self._chat.size, self._prompts.end_of_turn_text,
             self._prompts.thinks,
+            model.added_begin(),
         )  # fmt: skip
 
     def stream(
@@ -194,7 +192,7 @@ class LlamaRuntime:
 
     def _swap(self, adapter: Path | None) -> float:
         started = time.perf_counter()
-        if self._chat.use_adapter(adapter, self._in_use()) and not self._cache_survives:
+        if not self._chat.use_adapter(adapter, self._in_use()):
             self._session.forget()
         return time.perf_counter() - started
 

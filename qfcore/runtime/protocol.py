@@ -81,6 +81,8 @@ class ModelFacts:
     """Text of the token that ends an answer."""
     thinks: bool = False
     """Whether it can think before it answers."""
+    added_begin: str = ""
+    """Text of the token that the tokenizer puts before a prompt by itself; empty when it does not."""
 
 
 @dataclass(frozen=True)

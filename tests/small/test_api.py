@@ -145,6 +145,13 @@ def test_teach_ask_a_version_forget_restore(http: httpx.Client, client: openai.O
     assert client.models.retrieve(f"{name}:works").id == f"{name}:works"
     assert http.delete(f"/api/lessons/{number}").json()["lessons"] == 0
     assert http.get("/api/diff", params={"old": str(version)}).json()["removed"][0]["number"] == number
+    compared = http.get("/api/compare", params={"old": 0, "new": version, "question": lesson["question"]}).json()
+    assert [r["number"] for r in compared["added"]] == [number] and compared["norm"] > 0
+    assert len(compared["answers"]) == 1 and not compared["answers"][0]["same"]
+    written = http.post("/api/export/adapter", json={"version": version, "name": "quexal.gguf"})
+    assert written.status_code == 201 and Path(written.json()["path"]).stat().st_size == written.json()["bytes"]
+    assert http.get("/api/verify").json()["ok"]
+    assert any(m["installed"] and m["name"] == "smollm2-135m" for m in http.get("/api/models").json())
     assert http.post("/api/versions/works/restore").json()["lessons"] == 1
     undone = http.post("/api/undo").json()
     assert undone["lessons"] == 0 and undone["live"] and http.get("/api/status").json()["version"] == undone["number"]

@@ -1,5 +1,6 @@
 """Where each architecture is taught is found in its graph; on tiny models with random weights, and on real ones."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from qfcore.observe import before_norm
 from qfcore.recipe import FAST
 from qfcore.rows import Rows
 from qfcore.runtime.llama import LlamaRuntime
-from qfcore.runtime.protocol import Script
+from qfcore.runtime.protocol import GREEDY, AnswerStats, Script
 from qfcore.solve import solve_minimum_norm
 from tests.conftest import open_engine, qfchat
 from tests.tiny_models import BLOCKS, LAYERS, WIDTH, write_tiny_model
 
 pytestmark = pytest.mark.small
 
-TAUGHT = [kind for kind in BLOCKS if kind != "mixtral"]
+TAUGHT = [kind for kind in BLOCKS if kind not in ("mixtral", "mamba")]
 SCRIPT = Script((("user", "word1 word2?"),), (270, 271, 272, 273, 2))
 
 
@@ -72,6 +73,38 @@ def test_a_lesson_is_said_by_every_architecture(kind: str, tmp_path: Path) -> No
         engine.apply(engine.preview([lesson], recipe=FAST))
         said = [engine.ask("What is word1?", max_tokens=40, version=version).replace("▁", " ") for version in (0, 1)]
         assert "word5 word6" in said[1] and "word5 word6" not in said[0]
+    finally:
+        engine.close()
+
+
+def test_a_recurrent_model_reads_a_conversation_anew_and_chats_on(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.gguf", "mamba")
+    first = [{"role": "user", "content": "word1 word2 " * 9}]
+    turns = [first, [*first, {"role": "assistant", "content": "word3"}, {"role": "user", "content": "word4 word5?"}]]
+
+    def ask(runtime: LlamaRuntime, messages: list[dict]) -> tuple[str, AnswerStats]:
+        *pieces, stats = runtime.stream(messages, replace(GREEDY, max_tokens=12), stop=threading.Event())
+        return "".join(pieces), stats
+
+    alone = []
+    for messages in turns:
+        fresh = LlamaRuntime(path, chat_context=512)
+        alone.append(ask(fresh, messages)[0])
+        fresh.close()
+    runtime = LlamaRuntime(path, chat_context=512)
+    try:
+        answers = [ask(runtime, messages) for messages in (*turns, *turns[::-1], turns[0])]
+    finally:
+        runtime.close()
+    assert [text for text, _ in answers] == [*alone, *alone[::-1], alone[0]]
+    assert all(stats.cached_tokens == 0 for _, stats in answers)
+
+
+def test_a_recurrent_model_is_opened_and_not_taught(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "home", str(write_tiny_model(tmp_path / "model.gguf", "mamba")))
+    try:
+        assert "cannot be taught" in engine.cannot_teach or "not be taught" in engine.cannot_teach
+        assert isinstance(engine.ask("word1?", max_tokens=4), str)
     finally:
         engine.close()
 

@@ -16,7 +16,8 @@ PATHS = (
     "/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/gradio_api/run/predict", "/gradio_api/reset",
     "/gradio_api/component_server", "/v1/models", "/v1/models/x", "/v1/chat/completions", "/v1/completions", "/api/lessons",
     "/api/lessons/1", "/api/lessons/1/check", "/api/versions", "/api/versions/1/restore", "/api/undo", "/api/tags/x",
-    "/api/diff", "/api/why", "/api/status", "/api/openapi.json", "/api/docs", "/api/static/../../etc/passwd",
+    "/api/diff", "/api/why", "/api/compare", "/api/verify", "/api/models", "/api/export/adapter", "/api/export/x",
+    "/api/status", "/api/openapi.json", "/api/docs", "/api/static/../../etc/passwd",
 )  # fmt: skip
 ODD = ["", "live", "0", "-1", "9" * 400, "../..", "\ud800", "\x00", "NaN"]
 TEXTS = st.one_of(st.text(max_size=60), st.sampled_from(ODD))
@@ -25,7 +26,8 @@ NAMES = st.one_of(
     TEXTS,
     st.sampled_from(
         ["model", "messages", "role", "content", "prompt", "stream", "stop", "temperature", "max_tokens", "text", "question",
-         "method", "replaces", "data", "fn_index", "session_hash", "event_data", "trigger_id"]
+         "method", "replaces", "name", "overwrite", "version", "old", "new",
+         "data", "fn_index", "session_hash", "event_data", "trigger_id"]
     ),
 )  # fmt: skip
 VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=4) | st.dictionaries(NAMES, v, max_size=6), max_leaves=12)

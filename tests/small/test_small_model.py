@@ -3,20 +3,23 @@
 import itertools
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from qfcore.engine import Engine
-from qfcore.errors import Cancelled, NotFound, RuntimeFailure
+from qfcore.errors import Cancelled, LessonError, NotFound, RuntimeFailure
 from qfcore.export.adapter import write_adapter
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import FAST, PAPER
 from qfcore.rows import Rows
+from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Sampling, Script
 from qfcore.solve import solve_minimum_norm
+from tests.conftest import SMALL, open_engine
 
 pytestmark = pytest.mark.small
 
@@ -42,6 +45,56 @@ def test_after_the_swap_the_students_layer_output_is_the_teachers(small_engine: 
     taught = engine.runtime.observe(_scripts(engine)[:1], layer=index, adapter=path)[0]
     assert away > 1
     assert np.abs(taught.residuals - teacher.residuals).max() < 1e-4 * away
+
+
+def test_answers_after_swaps_are_those_of_a_fresh_runtime(small_model: Path, small_engine: Engine, tmp_path: Path) -> None:
+    adapters: list[Path | None] = [None]
+    for number, layer in enumerate((-5, -1, -5)):
+        index = layer + small_engine.runtime.facts.n_layer
+        student, teacher = small_engine.runtime.observe(_scripts(small_engine, number), layer=index)
+        change = 3 * (teacher.residuals - student.residuals)
+        delta = solve_minimum_norm(Rows(index, student.keys, change, np.ones(len(student.keys), np.float32)))
+        adapters.append(tmp_path / f"{number}.gguf")
+        write_adapter(delta, adapters[-1], architecture=small_engine.runtime.facts.architecture, metadata={})
+    question = [{"role": "user", "content": f"{QUESTIONS[0]} Tell me in a long sentence, and say why. " * 5}]
+
+    def ask(runtime: LlamaRuntime, adapter: Path | None) -> tuple[str, int]:
+        *pieces, stats = runtime.stream(
+            question, replace(GREEDY, max_tokens=16), adapter=adapter, stop=threading.Event()
+        )
+        return "".join(pieces), stats.cached_tokens
+
+    alone = []
+    for adapter in adapters:
+        fresh = LlamaRuntime(small_model, chat_context=1024)
+        alone.append(ask(fresh, adapter)[0])
+        fresh.close()
+    order = (0, 1, 0, 2, 3, 2, 0, 1, 3, 1, 1)
+    runtime = LlamaRuntime(small_model, chat_context=1024)
+    said = [ask(runtime, adapters[number]) for number in order]
+    runtime.close()
+    assert [text for text, _ in said] == [alone[number] for number in order]
+    assert len(set(alone)) > 2  # the changes are seen
+    kept = [cached > 0 for _, cached in said]  # only between the base and the last layer's, and for the same again
+    assert kept == [False, False, False, True, False, False, True, False, False, False, True]
+
+
+def test_a_lesson_of_another_method_is_refused_before_it_is_studied(small_model: Path, tmp_path: Path) -> None:
+    engine = open_engine(tmp_path, SMALL)
+    try:
+        lessons = [check_lesson(fact, question) for fact, question in zip(FACTS, QUESTIONS, strict=True)]
+        engine.apply(engine.preview(lessons[:1], recipe=PAPER))
+        for attempt in (
+            lambda: engine.preview(lessons[1:2], recipe=FAST),
+            lambda: engine.teach_many(lessons[1:], recipe=FAST),
+        ):
+            with pytest.raises(LessonError, match="cannot be mixed"):
+                attempt()
+        assert engine.plan_many(lessons, FAST).resumed == ()
+        engine.apply(engine.preview(lessons[:1], recipe=FAST))  # the only one there is, anew
+        assert engine.knowledge.delta(engine.store.live()) is not None
+    finally:
+        engine.close()
 
 
 def test_observing_twice_gives_the_same_bits_whatever_was_done_between(small_engine: Engine) -> None:

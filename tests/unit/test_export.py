@@ -110,6 +110,22 @@ def test_the_base_and_existing_files_are_never_written(tmp_path: Path) -> None:
     assert (tmp_path / "mine.gguf").read_text() == "mine"
 
 
+def test_tensors_of_another_alignment_keep_their_bytes(tmp_path: Path) -> None:
+    base, out = tmp_path / "base.gguf", tmp_path / "out.gguf"
+    random = np.random.default_rng(0)
+    names = ("blk.0.ffn_norm.weight", "blk.1.ffn_down.weight", "blk.0.ffn_down.weight")
+    values = {name: random.normal(size=(8, 64)).astype(np.float32) for name in names[1:]}
+    values = {names[0]: np.ones(9, dtype=np.float32), **values}
+    write_gguf(base, "qwen2", values, lambda writer: writer.add_custom_alignment(256))
+    write_merged(base, DELTA, out, metadata={}, tensor_type="keep")
+    reader = gguf.GGUFReader(out)
+    assert reader.alignment == 256 and all(tensor.data_offset % 256 == 0 for tensor in reader.tensors)
+    old, new = tensors(base), tensors(out)
+    for name in (names[0], names[2]):
+        assert bytes(old[name].data) == bytes(new[name].data)
+    assert check_gguf(out).tensors.keys() == values.keys()
+
+
 def test_an_unknown_type_and_another_base_are_refused(tmp_path: Path) -> None:
     base = make_base(tmp_path / "base.gguf")
     with pytest.raises(ExportError, match="not offered"):

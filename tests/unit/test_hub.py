@@ -13,10 +13,15 @@ import pytest
 from qfcore.errors import Cancelled, HomeError, ModelError, NotFound
 from qfcore.models import hub
 from qfcore.models.hub import Hub, HubFile, parse
+from tests.conftest import qfchat
+from tests.unit.test_export import make_base
 
 COMMIT, OLD = "c0ffee" + "0" * 34, "badbed" + "0" * 34
 DATA = bytes(range(256)) * 20_000  # 5 MB
-FILES = {"model-q4.gguf": DATA, "model-q8.gguf": DATA[::-1], "big-00001-of-00002.gguf": b"x" * 9, "README.md": b"hello"}
+Files = dict[str, bytes]
+FILES: Files = {
+    "model-q4.gguf": DATA, "model-q8.gguf": DATA[::-1], "big-00001-of-00002.gguf": b"x" * 9, "README.md": b"hello"
+}  # fmt: skip
 """What the repository `people/pairs-GGUF` holds; `people/one-GGUF` has the first only."""
 
 
@@ -28,18 +33,20 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/api/models/people/(\w+)-GGUF(/revision/(\w+))?(\?.*)?", self.path):
             return self._info(match[1], match[3] or COMMIT)
         if match := re.fullmatch(r"/people/\w+-GGUF/resolve/(\w+)/(.+)", self.path):
-            return self._file(FILES[match[2]])
+            return self._file(self.server.files[match[2]])
         return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
     def _info(self, repo: str, commit: str) -> None:
+        commit = self.server.branches.get(commit, commit)
         if commit not in (COMMIT, OLD):
             return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-        names = list(FILES)[:1] if repo == "one" else [] if repo == "empty" else list(FILES)
+        files: Files = self.server.files
+        names = list(files)[:1] if repo == "one" else [] if repo == "empty" else list(files)
         claimed = self.server.claimed_sha256
         siblings = [
             {"rfilename": name, "size": len(data), "blobId": "0" * 40,
              "lfs": {"size": len(data), "sha256": claimed or hashlib.sha256(data).hexdigest(), "pointerSize": 1}}
-            for name, data in FILES.items() if name in names
+            for name, data in files.items() if name in names
         ]  # fmt: skip
         body = {"_id": "1", "id": f"people/{repo}-GGUF", "sha": commit, "siblings": siblings, "private": False,
                 "downloads": 0, "likes": 0, "tags": []}  # fmt: skip
@@ -72,6 +79,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
     """The server; `asked` notes the requests, the other settings make it misbehave."""
     made = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     made.asked, made.break_after, made.ranges, made.claimed_sha256 = [], None, True, None
+    made.files, made.branches = FILES, {"main": COMMIT, "stable": OLD}
     thread = threading.Thread(target=made.serve_forever)
     thread.start()
     yield made
@@ -100,6 +108,55 @@ def test_a_file_is_fetched_once_checked_and_pinned(local: Hub, server: Threading
     assert local.fetch(entry) == path and local.here(ONE) == path and len(server.asked) == asked  # nobody is asked again
     assert local.here(f"{ONE}@{OLD}") is None
     assert [p.suffix for p in path.parent.iterdir() if p.suffix == ".fetching"] == []
+
+
+def test_a_branch_that_was_fetched_needs_no_connection_any_more(local: Hub, server: ThreadingHTTPServer) -> None:
+    old = local.fetch(local.look_up(f"{ONE}@stable"))
+    new = local.fetch(local.look_up(f"{ONE}@main"))
+    local.fetch(local.look_up(f"{ONE}@{COMMIT}"))
+    asked = len(server.asked)
+    assert (local.here(f"{ONE}@stable"), local.here(f"{ONE}@main"), local.here(ONE)) == (old, new, new)
+    assert local.here(f"{ONE}@v1") is None and len(server.asked) == asked
+    server.branches["stable"] = COMMIT
+    assert local.fetch(local.look_up(f"{ONE}@stable")) == new  # the branch moved on: it is this commit's now
+    assert (local.here(f"{ONE}@stable"), local.here(f"{ONE}@{OLD}")) == (new, old)
+
+
+def test_a_list_of_an_earlier_form_is_read(local: Hub) -> None:
+    path = local.fetch(local.look_up(ONE))
+    listed = path.parent / "hub.json"
+    values = json.loads(listed.read_text())
+    for value in values:
+        del value["revisions"]
+    listed.write_text(json.dumps(values))
+    assert local.here(ONE) == path and local.here(f"{ONE}@main") is None
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_the_command_installs_from_the_hub_and_lists_what_is_here(
+    server: ThreadingHTTPServer, tmp_path: Path, offline: str
+) -> None:
+    good = make_base(tmp_path / "base.gguf").read_bytes()
+    server.files = {"model-q4.gguf": good}
+    models = tmp_path / "models"
+    environment = {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": offline, "QFCHAT_MODELS": str(models),
+    }  # fmt: skip
+    done = qfchat("models", "--install", f"{ONE}@main", "--json", **environment)
+    assert done.returncode == 0 and "needs at least 0.5 GB of memory" in done.stderr, done.stderr
+    fetched = next(model for model in json.loads(done.stdout) if model["name"].startswith("hf:"))
+    assert fetched["installed"] and fetched["fits"] and not fetched["problem"] and fetched["bytes"] == len(good)
+    assert Path(fetched["path"]).read_bytes() == good
+    asked = len(server.asked)
+    assert qfchat("models", "--install", f"{ONE}@main", **environment).returncode == 0
+    assert len(server.asked) == asked  # it is here
+    (models / "mine.gguf").write_bytes(good)
+    Path(fetched["path"]).write_bytes(good[:100])
+    listed = qfchat("models", **environment)
+    assert listed.returncode == 0 and "damaged:" in listed.stdout and "truncated" in listed.stdout
+    assert "mine.gguf" in listed.stdout and "at least" in listed.stdout
+    unknown = qfchat("models", "--install", "hf:nobody/nothing", **environment)
+    assert unknown.returncode == NotFound.exit_code and "has no nobody/nothing" in unknown.stderr
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -1,6 +1,7 @@
 """The bytes of knowledge: a function of the set of lessons, whatever its history, and of the subset in scope."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -13,13 +14,14 @@ from qfcore.errors import LessonError
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson
 from qfcore.models.norms import down_norm
-from qfcore.recipe import RIDGE
+from qfcore.recipe import FAST, PAPER, RIDGE
 from qfcore.replay import Replay
 from qfcore.routing import Routing
 from qfcore.rows import Rows
 from qfcore.scope import Scope
 from qfcore.store.records import PendingLesson
 from qfcore.store.store import Store
+from qfcore.teach import check_together
 from tests.conftest import IDENTITY, make_rows
 
 TEXTS = tuple(f"Fact {letter}." for letter in "ABCDE")
@@ -56,6 +58,20 @@ class _Home:
         data = path.read_bytes()
         path.unlink()  # a cache: the next one is solved again
         return data
+
+
+def test_lessons_of_another_method_or_layer_are_not_mixed(tmp_path: Path) -> None:
+    home = _Home(tmp_path)
+    home.teach(_pending(TEXTS[0]), _pending(TEXTS[1]))
+    live = home.store.live()
+    check_together(live, live.entries, RIDGE)
+    check_together(live, live.entries, FAST)
+    check_together(live, (), PAPER)  # nothing is kept
+    with pytest.raises(LessonError, match="knows 2 lessons taught with the method thorough or fast at layer -1; paper"):
+        check_together(live, live.entries, PAPER)
+    with pytest.raises(LessonError, match="at layer -1; thorough or fast, at layer -2"):
+        check_together(live, live.entries, replace(RIDGE, layer=-2))
+    home.store.close()
 
 
 STEPS = st.lists(

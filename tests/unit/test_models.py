@@ -4,8 +4,12 @@ import hashlib
 import struct
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import gguf
+import numpy as np
+import psutil
 import pytest
 
 from qfcore.errors import Cancelled, ModelError, NotFound
@@ -15,6 +19,8 @@ from qfcore.models.catalogue import CATALOGUE, DEFAULT, ModelEntry, Part, find_m
 from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.library import Library, check_memory, memory_needed
+from qfcore.models.memory import Memory, memory_here
+from tests.conftest import write_gguf
 from tests.unit.test_export import make_base
 
 DATA = [b"first ", b"second ", b"third"]
@@ -99,6 +105,30 @@ def test_a_good_header_is_read(tmp_path: Path) -> None:
     assert (facts.architecture, facts.n_layer, facts.has_template) == ("qwen2", 2, True)
 
 
+def _described(path: Path, describe: Callable[[gguf.GGUFWriter], object]) -> Path:
+    write_gguf(path, "llama", {"blk.1.ffn_down.weight": np.ones((8, 64), dtype=np.float32)}, describe)
+    return path
+
+
+@pytest.mark.parametrize(("of_keys", "cells"), [(2, 4 * 2), ([2, 0, 0, 4], 6), ([0, 0, 0, 0], 0)])
+def test_heads_of_each_layer_are_added_up(tmp_path: Path, of_keys: int | list[int], cells: int) -> None:
+    def describe(writer: gguf.GGUFWriter) -> None:
+        writer.add_block_count(4)
+        writer.add_embedding_length(64)
+        writer.add_head_count(4)
+        writer.add_head_count_kv(of_keys)
+        writer.add_value_length(8)
+
+    facts = check_gguf(_described(tmp_path / "m.gguf", describe))
+    assert facts.kv_bytes_per_token == 2 * cells * (16 + 8) and facts.n_layer == 4
+
+
+def test_a_part_of_a_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="one of the 3 files.*gguf-split --merge"):
+        check_gguf(_described(tmp_path / "m-00001-of-00003.gguf", lambda w: w.add_uint16("split.count", 3)))
+    check_gguf(_described(tmp_path / "joined.gguf", lambda w: w.add_uint16("split.count", 0)))
+
+
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     data = make_base(tmp_path / "m.gguf").read_bytes()
     cut = tmp_path / "cut.gguf"
@@ -176,14 +206,41 @@ def test_other_files_are_refused_in_words(tmp_path: Path, content: bytes) -> Non
         check_gguf(path)
 
 
-def test_memory_is_estimated_before_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_estimated_before_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     facts = GGUFFacts("qwen2", "A model", 28, 1536, 8960, 32768, 1_117_320_768, True, 1e-6, 151_936, 28 * 2 * 128 * 4)
     need = memory_needed(facts, 4096)
     assert 1.9e9 < need < 2.6e9  # 2.0 to 2.5 GB were measured
     assert check_memory(facts, 4096) == need
-    monkeypatch.setattr(library.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 1 << 30}))
+    told: list[str] = []
+    monkeypatch.setattr(library, "memory_here", lambda: Memory(8 << 30, 1 << 30))
+    assert check_memory(facts, 4096, lambda _, text: told.append(text)) == need
+    assert "needs about 2." in told[0] and "1.1 GB are free" in told[0] and "close other programs" in caplog.text
+    monkeypatch.setattr(library, "memory_here", lambda: Memory(1 << 30, 1 << 30))
     with pytest.raises(ModelError, match="needs about 2.* GB of memory, this computer has 1.1 GB"):
         check_memory(facts, 4096)
+    with pytest.raises(ModelError, match="needs at least 1.6 GB of memory, this computer has 1.1 GB"):
+        Library(tmp_path).find(None)  # said before anything is fetched
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_control_group_is_seen(tmp_path: Path, version: int) -> None:
+    proc, root = tmp_path / "cgroup", tmp_path / "sys"
+    names = ("memory.max", "memory.current", "inactive_file")
+    if version == 1:
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    top = root / "memory" if version == 1 else root
+    inner = top / "app" / "worker"
+    inner.mkdir(parents=True)
+    proc.write_text("7:cpu:/x\n4:memory:/app/worker\n" if version == 1 else "0::/app/worker\n")
+    for folder, limit in ((inner, "max" if version == 2 else str(1 << 62)), (inner.parent, "3000000"), (top, "9000000")):
+        (folder / names[0]).write_text(f"{limit}\n")
+        (folder / names[1]).write_text("2500000\n")
+        (folder / "memory.stat").write_text(f"anon 5\n{names[2]} 500000\n")
+    assert memory_here(proc, root) == Memory(3_000_000, 1_000_000)
+    assert memory_here(tmp_path / "none", root).total == psutil.virtual_memory().total
 
 
 def test_a_librarys_list_tells_what_is_here(tmp_path: Path) -> None:

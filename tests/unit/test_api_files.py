@@ -1,0 +1,123 @@
+"""Exports, models and checks over HTTP, and a client that leaves before the first word; no model is needed."""
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from app.api.failures import handle_failures
+from app.api.files import files_router
+from app.api.openai import openai_router
+from app.desk import Desk
+from qfcore.settings import Paths
+from tests.unit.test_exports import REPORT
+from tests.unit.test_exports import Desk as Taught
+
+
+def application(*routers: object) -> FastAPI:
+    """An app with these routes, whose errors are the real one's."""
+    made = FastAPI()
+    handle_failures(made)
+    for router in routers:
+        made.include_router(router)
+    return made
+
+
+@pytest.fixture
+def home(tmp_path: Path):
+    """(client, store's desk, exports folder)."""
+    taught = Taught(tmp_path)
+    taught.teach("The code is 7.", REPORT)
+    paths = Paths(tmp_path / "home")
+    engine = SimpleNamespace(paths=paths, store=taught.store, exports=taught.exports, verify=taught.store.verify)
+    session = SimpleNamespace(engine=engine, desk=Desk(engine))
+    with TestClient(application(files_router(session))) as client:
+        yield client, taught, paths.exports
+    taught.store.close()
+
+
+@pytest.mark.parametrize("kind", ["gguf", "adapter", "peft", "ollama", "card", "bundle"])
+def test_a_version_is_written_into_the_exports_folder(home: tuple, kind: str) -> None:
+    client, _, folder = home
+    done = client.post(f"/api/export/{kind}")
+    assert done.status_code == 201, done.text
+    path = Path(done.json()["path"])
+    assert path.parent == folder and path.exists() and done.json()["bytes"] > 0
+    named = client.post(f"/api/export/{kind}", json={"name": "mine.v1", "version": "live"})
+    assert named.status_code == 201 and (folder / "mine.v1").exists()
+    again = client.post(f"/api/export/{kind}", json={"name": "mine.v1"})
+    assert again.status_code == 409 and "exists already" in again.json()["error"]["message"]
+
+
+def test_a_file_is_written_over_when_asked(home: tuple) -> None:
+    client, _, folder = home
+    folder.mkdir(parents=True)
+    (folder / "a.gguf").write_text("mine")
+    body = {"name": "a.gguf", "overwrite": True}
+    assert client.post("/api/export/adapter", json=body).status_code == 201
+    assert (folder / "a.gguf").read_bytes()[:4] == b"GGUF"
+
+
+@pytest.mark.parametrize("name", ["../a", "/tmp/a", "a/b", "..", ".hidden", "a\\b", "~", "a\n", "\x00", "x" * 101, "nä"])
+def test_other_names_than_plain_ones_are_refused(home: tuple, tmp_path: Path, name: str) -> None:
+    client, _, folder = home
+    before = sorted(tmp_path.rglob("*"))
+    refused = client.post("/api/export/card", json={"name": name})
+    assert refused.status_code == 400 and "name" in refused.json()["error"]["message"]
+    assert sorted(tmp_path.rglob("*")) == before and not folder.exists()
+
+
+def test_what_cannot_be_written_is_said(home: tuple) -> None:
+    client, _, _ = home
+    assert client.post("/api/export/zip").status_code == 400
+    assert client.post("/api/export/gguf", json={"version": 99}).status_code == 404
+    assert client.post("/api/export/gguf", json={"colour": 1}).status_code == 400
+    nothing = client.post("/api/export/adapter", json={"version": 0})
+    assert nothing.status_code == 409 and "knows no lessons" in nothing.json()["error"]["message"]
+
+
+def test_models_and_verify_are_told(home: tuple) -> None:
+    client, _, _ = home
+    models = client.get("/api/models").json()
+    assert sum(model["default"] for model in models) == 1 and all(model["memory_bytes"] > 0 for model in models)
+    found = client.get("/api/verify").json()
+    assert found["ok"] and found["checked"]["lessons"] == 1
+
+
+def test_a_client_that_leaves_before_the_first_word_stops_the_answer() -> None:
+    reading = threading.Event()
+    seen: list[bool] = []
+
+    def stream(_messages: object, *, stop: threading.Event, **_: object):
+        reading.set()
+        seen.append(stop.wait(20))  # a long prompt is read
+        yield from ()
+
+    version = SimpleNamespace(number=0, content="qf1:x")
+    store = SimpleNamespace(model=SimpleNamespace(name="A model"), version=lambda _: version)
+    session = SimpleNamespace(engine=SimpleNamespace(store=store, stream=stream))
+    asked = {"model": "a-model", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    body = [{"type": "http.request", "body": json.dumps(asked).encode(), "more_body": False}]
+
+    async def receive() -> dict:
+        if body:
+            return body.pop()
+        while not reading.is_set():
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def send(_message: dict) -> None:
+        pass
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/chat/completions", "raw_path": b"/v1/chat/completions",
+        "query_string": b"", "headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http",
+        "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9), "root_path": "", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    asyncio.run(asyncio.wait_for(application(openai_router(session))(scope, receive, send), 15))
+    assert seen == [True]

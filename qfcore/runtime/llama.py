@@ -61,8 +61,7 @@ class LlamaRuntime:
         self.facts = ModelFacts(
             path, model.meta("general.name") or path.stem, model.meta("general.architecture"),
             model.n_layer, model.n_embd, model.n_vocab, self._chat.size, self._prompts.end_of_turn_text,
-            self._prompts.thinks,
-            model.added_begin(),
+            self._prompts.thinks, model.added_begin(),
         )  # fmt: skip
 
     def stream(

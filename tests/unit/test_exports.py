@@ -35,7 +35,7 @@ class Desk:
         self.base = make_base(folder / "base.gguf")
         identity = ModelIdentity(hashlib.sha256(self.base.read_bytes()).hexdigest(), "A model", "qwen2", 1000)
         self.store = Store.open(folder / "stores", identity)
-        facts = ModelFacts(self.base, "A model", "qwen2", 2, 8, 2, 512, "</s>", "<s>")
+        facts = ModelFacts(self.base, "A model", "qwen2", 2, 8, 2, 512, "</s>", added_begin="<s>")
         runtime = SimpleNamespace(facts=facts, render=ChatTemplate(TEMPLATE).render)
         self.knowledge = Knowledge(self.store, "qwen2", lambda: None)
         self.exports = Exports(runtime, self.store, self.knowledge)

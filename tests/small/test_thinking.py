@@ -1,6 +1,5 @@
 """Chat templates from opening to the API, on tiny models with random weights; above all those of reasoning models."""
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +13,13 @@ from qfcore.errors import LessonError
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages
 from qfcore.recipe import FAST
-from qfcore.runtime import llama
 from qfcore.runtime.chatting import THINKING_SHARE
-from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Thought
 from qfcore.runtime.thoughts import join_thoughts
 from tests import templates
 from tests.conftest import open_engine, qfchat
 from tests.serving import serving
-from tests.tiny_models import TEMPLATE, VOCABULARY, write_tiny_model
+from tests.tiny_models import TEMPLATE, write_tiny_model
 
 pytestmark = pytest.mark.small
 
@@ -77,17 +74,6 @@ def test_thoughts_come_first_and_leave_room_for_the_answer(controls: tuple[str, 
         engine.close()
 
 
-def test_a_model_that_begins_to_think_by_itself_is_found_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_tiny_model(tmp_path / "model.gguf", "qwen3", template=templates.SILENT_THINKING, controls=MARKS)
-    quiet = LlamaRuntime(path, chat_context=512)
-    quiet.close()
-    assert not quiet.facts.thinks and not quiet.render(student_messages(QUESTION)).endswith("</think>\n\n")
-    monkeypatch.setattr(llama, "greedy_group", lambda *_: [[VOCABULARY - 2, 270]])  # random weights do not think
-    thinking = LlamaRuntime(path, chat_context=512)
-    thinking.close()
-    assert thinking.facts.thinks and thinking.render(student_messages(QUESTION)).endswith("<think>\n\n</think>\n\n")
-
-
 def test_earlier_thoughts_are_not_read_again(tmp_path: Path) -> None:
     engine = open_tiny(tmp_path, TEMPLATE)
     try:
@@ -98,18 +84,6 @@ def test_earlier_thoughts_are_not_read_again(tmp_path: Path) -> None:
         assert counts[0] == counts[1]
     finally:
         engine.close()
-
-
-def test_only_a_chat_knows_the_day(tmp_path: Path) -> None:
-    runtime = LlamaRuntime(write_tiny_model(tmp_path / "model.gguf", "qwen3", template=templates.DATED), chat_context=512)
-    try:
-        assert "26 Jul 2024" in runtime.render(student_messages(QUESTION))
-        prompts = runtime._prompts  # noqa: SLF001 - what the model reads is seen nowhere else
-        spoken, _ = prompts.chat(student_messages(QUESTION), think=False)
-        learned = prompts.tokens(student_messages(QUESTION))
-        assert f"{datetime.datetime.now():%d %b %Y}" in prompts.text(spoken) and "26 Jul 2024" in prompts.text(learned)
-    finally:
-        runtime.close()
 
 
 def test_a_model_that_does_not_think_says_so(tmp_path: Path) -> None:

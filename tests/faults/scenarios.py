@@ -4,6 +4,7 @@ Each scenario has `prepare` (undisturbed), `act` (disturbed; it returns when it 
 """
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -114,6 +115,7 @@ class Import(Commit):
         """A bundle and a fresh store."""
         source = home.with_name("source")
         if not (source / "all.qfbundle").exists():
+            shutil.rmtree(source, ignore_errors=True)  # what a kill in this preparation left
             store = Store.open(source, IDENTITY)
             teach(store, "One.", report={"learned": True})
             teach(store, "Two.")

@@ -77,8 +77,8 @@ def test_each_operation_of_the_disk_fails_once(name: str, tmp_path: Path, memory
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "commit"])
 def test_killed_while(name: str, nursery: Nursery, memory: Path) -> None:
     finished = begun = 0
-    for _ in range(KILLS if SOAK else KILLS // 2):
-        told = nursery.run_and_kill(f"repeat-{name}", memory, longest=0.4)
+    for _ in range(KILLS):
+        told = nursery.run_and_kill(f"repeat-{name}", memory, longest=0.03, after="begun")
         done = {line.removeprefix("done ") for line in told if line.startswith("done ")}
         for line in told:
             home = line.removeprefix("begun ")
@@ -88,8 +88,8 @@ def test_killed_while(name: str, nursery: Nursery, memory: Path) -> None:
         finished += len(done)
         for home in memory.glob("home-*"):
             shutil.rmtree(home)
-    print(f"{name}: {begun} begun, {finished} acknowledged before kill -9; none lost, none half done")
-    assert begun
+    print(f"{name}: killed in {begun - finished} of {begun}, {finished} were acknowledged; none lost, none half done")
+    assert begun > finished  # some were killed in the middle
 
 
 def test_two_processes_at_one_home(tmp_path: Path) -> None:

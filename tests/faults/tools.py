@@ -29,9 +29,14 @@ class Nursery:
         )  # fmt: skip
         self._choose = random.Random(20261124)
 
-    def run_and_kill(self, mode: str, folder: Path, *, longest: float) -> list[str]:
-        """Start a child, wait until it works, kill -9 it within `longest` seconds; what it acknowledged."""
+    def run_and_kill(self, mode: str, folder: Path, *, longest: float, after: str = "") -> list[str]:
+        """Start a child, wait until it works, kill -9 it within `longest` seconds; what it acknowledged.
+
+        after: wait until the last line that it wrote begins so.
+        """
         child = self._start(mode, folder)
+        if after:
+            _wait(lambda: "".join(_acknowledged(folder)[-1:]).startswith(after), f"{mode} never came to {after!r}")
         time.sleep(self._choose.uniform(0, longest))
         return self._kill(child, folder)
 

@@ -14,10 +14,11 @@ import psutil
 from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import BundleError, CannotTeach, LessonError, ModelError, NotFound, StoreUnfinished
+from qfcore.errors import CannotTeach, LessonError, ModelError, NotFound, StoreUnfinished
 from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
+from qfcore.fitting import check_fit
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.models.fingerprint import sha256_of
@@ -27,8 +28,8 @@ from qfcore.models.library import Found, Library, check_memory, check_name
 from qfcore.models.norms import down_norm
 from qfcore.observe import student_messages
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
-from qfcore.recipe import RECIPES, RIDGE, Recipe, recipe_named
-from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_of, replay_problems
+from qfcore.recipe import RIDGE, Recipe, recipe_named
+from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_problems
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling, Thought
 from qfcore.runtime.thoughts import without_thoughts
@@ -38,7 +39,6 @@ from qfcore.standing import Asked, Standing, standings, status_of
 from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
-from qfcore.store.replays import sound_replays
 from qfcore.store.store import Store
 from qfcore.teach import Preview, Teacher, check_together, load_probes
 
@@ -524,7 +524,7 @@ class Engine:
             LessonError: the live lessons were taught with another method.
         """
         self.store.check_base(bundle)
-        self._check_fit(bundle)
+        check_fit(bundle, self.runtime.facts, (self.store.folder, self._shared_replays))
         with self._change_lock:
             if self.store.is_fresh:
                 self._replay.clear()
@@ -538,31 +538,6 @@ class Engine:
                 solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
                 message=f"Imported {_lessons(len(new))} from a bundle", expect_live=live.number,
             )  # fmt: skip
-
-    def _check_fit(self, bundle: Bundle) -> None:
-        layers = {recipe.layer_of(self.runtime.facts.n_layer) for recipe in RECIPES.values()}
-        inputs, outputs = check_gguf(self.runtime.facts.path).n_ff, self.runtime.facts.n_embd
-        for pending in bundle.lessons.values():
-            layer, found = pending.rows.layer, (pending.rows.keys.shape[1], pending.rows.targets.shape[1])
-            if layer not in layers or found != (inputs, outputs):
-                raise BundleError(
-                    f"The bundle's rows are for layer {layer} with {found[0]} inputs and {found[1]} outputs; "
-                    f"one of the layers {sorted(layers)} with {inputs} and {outputs} was expected. "
-                    "Import with --reobserve to teach its lessons anew."
-                )
-        for name, data in bundle.replays.items():
-            try:
-                width = replay_of(data).keys.shape[1]
-            except ValueError as error:
-                raise BundleError(f"The bundle's {name} is no replay ({error}).") from error
-            if width != inputs:
-                raise BundleError(f"The bundle's {name} has keys of {width} numbers, {inputs} were expected.")
-        there = sound_replays(bundle.missing, (self.store.folder, self._shared_replays))
-        if gone := [digest for digest in bundle.missing if digest not in there]:
-            raise BundleError(
-                f"The bundle lacks the replay {gone[0][:12]} that version {bundle.missing[gone[0]][0]} was solved with. "
-                "Import with --reobserve to teach its lessons anew."
-            )
 
     def verify(self) -> VerifyReport:
         """Re-derive every hash of the store, and the base file's."""

@@ -1,0 +1,57 @@
+"""A bundle whose rows or replay have another shape than the model is refused before anything is stored."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from qfcore import fitting
+from qfcore.errors import BundleError
+from qfcore.fitting import check_fit
+from qfcore.store.bundle import Bundle
+from qfcore.store.records import PendingLesson
+from tests.conftest import IDENTITY, make_pending, make_rows
+from tests.scripted_engine import INPUTS, OUTPUTS, ScriptedRuntime
+
+
+@pytest.fixture
+def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A model of two layers with the widths that `make_rows` makes; its header says the inner one."""
+    monkeypatch.setattr(fitting, "check_gguf", lambda _: type("Facts", (), {"n_ff": INPUTS}))
+    monkeypatch.setattr(fitting, "RECIPES", {"ridge": fitting.RECIPES["thorough"]})
+    return ScriptedRuntime(tmp_path).facts
+
+
+def _bundle(**changes: object) -> Bundle:
+    lesson = dataclasses.replace(make_pending("A."), rows=make_rows(1, inputs=INPUTS, outputs=OUTPUTS, layer=1))
+    return dataclasses.replace(Bundle(IDENTITY, {"x": lesson}, ("x",), {}, {}, {}), **changes)
+
+
+def _lesson(**shape: int) -> dict[str, PendingLesson]:
+    return {"x": dataclasses.replace(make_pending("A."), rows=make_rows(1, **{"layer": 1, **shape}))}
+
+
+def _replay(width: int) -> bytes:
+    return save({"keys": np.ones((4, width), np.float16), "first": np.ones(4, np.uint8)})
+
+
+def test_what_fits_is_let_in(facts, tmp_path: Path) -> None:  # noqa: ANN001
+    check_fit(_bundle(replays={"r": _replay(INPUTS)}), facts, (tmp_path,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lessons": _lesson(inputs=INPUTS + 1)}, "25 inputs"),
+        ({"lessons": _lesson(outputs=OUTPUTS + 1)}, "9 outputs"),
+        ({"lessons": _lesson(layer=0)}, "layer 0"),
+        ({"replays": {"r": _replay(INPUTS + 1)}}, "keys of 25 numbers"),
+        ({"replays": {"r": b"no safetensors"}}, "no replay"),
+        ({"missing": {"ab" * 32: [3]}}, "lacks the replay abababababab that version 3"),
+    ],
+)
+def test_another_shape_is_refused(facts, tmp_path: Path, changes: dict, words: str) -> None:  # noqa: ANN001
+    with pytest.raises(BundleError, match=words):
+        check_fit(_bundle(**changes), facts, (tmp_path,))

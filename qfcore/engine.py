@@ -14,7 +14,7 @@ import psutil
 from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many
 from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import CannotTeach, LessonError, ModelError, NotFound, StoreUnfinished
+from qfcore.errors import CannotTeach, HomeError, LessonError, ModelError, NotFound, QFError, StoreUnfinished
 from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
@@ -446,8 +446,17 @@ class Engine:
             finally:
                 self.paths.empty_temporary()  # files with lessons that were uploaded
             if len(backups_of(self.store.folder)) < copies:
-                self.backup()
+                self._back_up_again()
             return knew
+
+    def _back_up_again(self) -> None:
+        try:
+            self.backup()
+        except QFError as error:
+            raise HomeError(
+                f"The lesson is erased, and the backups that knew it are deleted. A new backup could not be made: {error} "
+                "Make one with `qfchat backup`."
+            ) from error
 
     def backup(self, out: Path | None = None, kept: int = KEPT) -> Backup:
         """A copy of all knowledge and conversations, read back and verified. out: None keeps the last `kept` in the home.

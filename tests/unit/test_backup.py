@@ -18,6 +18,7 @@ from qfcore.store.erase import quotes
 from qfcore.store.records import ModelIdentity
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, forget, make_pending, teach
+from tests.scripted_engine import scripted_engine
 
 REPLAY = b"keys"
 DIGEST = hashlib.sha256(REPLAY).hexdigest()
@@ -212,3 +213,25 @@ def test_an_unwritable_place_is_named(taught: Store, tmp_path: Path) -> None:
         taught.back_up(shared(taught), tmp_path / "nowhere" / "copy")
     with pytest.raises(ExportError, match="exists already"):
         taught.back_up(shared(taught), tmp_path)
+
+
+def test_the_engine_makes_a_new_backup_after_erasing_and_says_when_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = scripted_engine(tmp_path / "home")
+    for text in ("The otter is called Momo.", "The heron is called Ash."):
+        engine.teach(text, f"What is said of this: {text}")
+        engine.backup()
+    lesson = engine.paths.uploads / "lessons.txt"
+    lesson.parent.mkdir(exist_ok=True)
+    lesson.write_text("The otter is called Momo.")
+    assert engine.erase("1") == 2
+    [made] = backups_of(engine.store.folder)
+    assert b"Momo" not in (made / "store.db").read_bytes() and check_backup(made).ok
+    left = [p for p in (tmp_path / "home").rglob("*") if p.is_file() and b"Momo" in p.read_bytes()]
+    assert left == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    with pytest.raises(HomeError, match="is erased.*could not be made.*qfchat backup"):
+        engine.erase("2")
+    assert engine.store.lessons() == []
+    engine.close()

@@ -16,6 +16,7 @@ from qfcore.store.store import Store
 from tests.conftest import IDENTITY, ROOT, qfchat, teach
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.tools import KILLS, SOAK, Nursery, build_shim
+from tests.tiny_models import write_tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -153,4 +154,13 @@ def test_commands_that_need_no_model_contact_nobody(tmp_path: Path) -> None:
         qfchat(*arguments, "--home", str(tmp_path / "home"), **environment) if len(arguments) > 1 else qfchat(
             *arguments, **environment
         )
+    assert not log.exists(), log.read_text()
+
+
+def test_commands_over_a_model_contact_nobody(tmp_path: Path) -> None:
+    model, home, log = write_tiny_model(tmp_path / "model.gguf", "llama"), tmp_path / "home", tmp_path / "contacts"
+    environment = {"LD_PRELOAD": str(build_shim(tmp_path)), "QF_CONNECT_LOG": str(log), "QFCHAT_MODELS": str(tmp_path)}
+    for command in (["ask", "word1", "--max-tokens", "4"], ["verify"], ["backup"]):
+        done = qfchat(*command, "--home", str(home), "--model", str(model), **environment)
+        assert done.returncode == 0, done.stderr
     assert not log.exists(), log.read_text()

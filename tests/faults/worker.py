@@ -66,8 +66,15 @@ def learn(folder: Path) -> None:
         number += 1
         text = f"Station {number} is led by Dr. Karlsen {number}."
         learned = engine.teacher.learn([check_lesson(text, f"Who leads station {number}?")], FAST)
-        report = Report(True, (), (), learned.change, 0, 0, number)
-        engine.apply(Preview(learned.pending, learned.keep, (), learned.solve, report, learned.live.number))
+        report = Report(
+            learned=True, answers=(), probes=(), change=learned.change, rank=0, taught_positions=0, lessons=number
+        )
+        engine.apply(
+            Preview(
+                pending=learned.pending, keep=learned.keep, replaced=(), solve=learned.solve, report=report,
+                based_on=learned.live.number,
+            )  # fmt: skip
+        )
         acknowledge(folder, text)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qfcore.errors import BundleError
+from qfcore.export.adapter import tensor_name
 from qfcore.models.gguf_check import check_gguf
 from qfcore.recipe import RECIPES
 from qfcore.replay import replay_of
@@ -18,29 +19,32 @@ def check_fit(bundle: Bundle, facts: ModelFacts, folders: Sequence[Path]) -> Non
     Raises:
         BundleError: its rows or replay are of another shape, or it lacks a replay that is not here either.
     """
-    inputs = check_gguf(facts.path).n_ff
-    _check_rows(bundle, {recipe.layer_of(facts.n_layer) for recipe in RECIPES.values()}, inputs, facts.n_embd)
+    header = check_gguf(facts.path)
+
+    def inputs(layer: int) -> int:
+        place = header.tensors.get(tensor_name(layer))
+        return place.shape[0] if place else header.n_ff
+
+    layers = {recipe.layer_of(facts.n_layer) for recipe in RECIPES.values()}
+    for pending in bundle.lessons.values():
+        layer, found = pending.rows.layer, (pending.rows.keys.shape[1], pending.rows.targets.shape[1])
+        if layer not in layers or found != (inputs(layer), facts.n_embd):
+            raise BundleError(
+                f"The bundle's rows are for layer {layer} with {found[0]} inputs and {found[1]} outputs; "
+                f"one of the layers {sorted(layers)} with {inputs(layer)} and {facts.n_embd} was expected. "
+                "Import with --reobserve to teach its lessons anew."
+            )
     for name, data in bundle.replays.items():
         try:
             width = replay_of(data).keys.shape[1]
         except ValueError as error:
             raise BundleError(f"The bundle's {name} is no replay ({error}).") from error
-        if width != inputs:
-            raise BundleError(f"The bundle's {name} has keys of {width} numbers, {inputs} were expected.")
+        wanted = inputs(int(name.split("-")[1]))
+        if width != wanted:
+            raise BundleError(f"The bundle's {name} has keys of {width} numbers, {wanted} were expected.")
     there = sound_replays(bundle.missing, folders)
     if gone := [digest for digest in bundle.missing if digest not in there]:
         raise BundleError(
             f"The bundle lacks the replay {gone[0][:12]} that version {bundle.missing[gone[0]][0]} was solved with. "
             "Import with --reobserve to teach its lessons anew."
         )
-
-
-def _check_rows(bundle: Bundle, layers: set[int], inputs: int, outputs: int) -> None:
-    for pending in bundle.lessons.values():
-        layer, found = pending.rows.layer, (pending.rows.keys.shape[1], pending.rows.targets.shape[1])
-        if layer not in layers or found != (inputs, outputs):
-            raise BundleError(
-                f"The bundle's rows are for layer {layer} with {found[0]} inputs and {found[1]} outputs; "
-                f"one of the layers {sorted(layers)} with {inputs} and {outputs} was expected. "
-                "Import with --reobserve to teach its lessons anew."
-            )

@@ -10,6 +10,7 @@ from safetensors.numpy import save
 from qfcore import fitting
 from qfcore.errors import BundleError
 from qfcore.fitting import check_fit
+from qfcore.models.gguf_check import TensorPlace
 from qfcore.store.bundle import Bundle
 from qfcore.store.records import PendingLesson
 from tests.conftest import IDENTITY, make_pending, make_rows
@@ -19,7 +20,9 @@ from tests.scripted_engine import INPUTS, OUTPUTS, ScriptedRuntime
 @pytest.fixture
 def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A model of two layers with the widths that `make_rows` makes; its header says the inner one."""
-    monkeypatch.setattr(fitting, "check_gguf", lambda _: type("Facts", (), {"n_ff": INPUTS}))
+    places = {"blk.1.ffn_down.weight": TensorPlace((INPUTS, OUTPUTS), 0, 0, 0)}
+    header = type("Header", (), {"n_ff": INPUTS + 9, "tensors": places})  # another layer is wider
+    monkeypatch.setattr(fitting, "check_gguf", lambda _: header)
     monkeypatch.setattr(fitting, "RECIPES", {"ridge": fitting.RECIPES["thorough"]})
     return ScriptedRuntime(tmp_path).facts
 
@@ -38,7 +41,7 @@ def _replay(width: int) -> bytes:
 
 
 def test_what_fits_is_let_in(facts, tmp_path: Path) -> None:  # noqa: ANN001
-    check_fit(_bundle(replays={"r": _replay(INPUTS)}), facts, (tmp_path,))
+    check_fit(_bundle(replays={"replay-1-0123456789ab.safetensors": _replay(INPUTS)}), facts, (tmp_path,))
 
 
 @pytest.mark.parametrize(
@@ -47,8 +50,8 @@ def test_what_fits_is_let_in(facts, tmp_path: Path) -> None:  # noqa: ANN001
         ({"lessons": _lesson(inputs=INPUTS + 1)}, "25 inputs"),
         ({"lessons": _lesson(outputs=OUTPUTS + 1)}, "9 outputs"),
         ({"lessons": _lesson(layer=0)}, "layer 0"),
-        ({"replays": {"r": _replay(INPUTS + 1)}}, "keys of 25 numbers"),
-        ({"replays": {"r": b"no safetensors"}}, "no replay"),
+        ({"replays": {"replay-1-0123456789ab.safetensors": _replay(INPUTS + 1)}}, "keys of 25 numbers"),
+        ({"replays": {"replay-1-0123456789ab.safetensors": b"no safetensors"}}, "no replay"),
         ({"missing": {"ab" * 32: [3]}}, "lacks the replay abababababab that version 3"),
     ],
 )

@@ -1,5 +1,8 @@
 """The models that the window offers, the choice that the home remembers, and beginning anew with it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +20,7 @@ from qfcore.models.catalogue import CATALOGUE
 from qfcore.models.library import Listed
 from qfcore.models.memory import Memory
 from qfcore.settings import Paths
-from tests.conftest import qfchat
+from tests.conftest import ROOT, qfchat
 from tests.unit.test_export import make_base
 
 
@@ -145,6 +148,20 @@ def test_a_choice_that_is_gone_is_told(paths: Paths, monkeypatch: pytest.MonkeyP
 )
 def test_the_same_command_is_given_without_its_model(given: list[str], again: list[str]) -> None:
     assert arguments_again(given) == again
+
+
+def test_the_process_begins_anew_as_itself(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\nfrom app.restart import begin_anew\nprint(os.getpid(), sys.argv[1:], flush=True)\n"
+        "if '--no-browser' not in sys.argv: begin_anew()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script), "run", "--model", "x", "--port", "7"], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    first, second = (line.split(" ", 1) for line in done.stdout.splitlines())
+    assert first[0] == second[0] and second[1] == "['run', '--port', '7', '--no-browser']"
 
 
 def test_a_restart_is_possible_once_it_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,7 @@ def find_parts(model: nn.Module, layer: int, run: Run) -> LayerParts:
         kick *= torch.maximum(_rms(before.float()), _rms(y.float()))
         with changed(parts, lambda _keys: kick):
             run(tokens)
-        moved, kicked = seen.residuals.float() - before.float(), seen.branches.float()
+        moved, kicked = seen.residuals.float() - before.float(), y.float() + kick
     if _close(moved, kick):
         return parts
     for name, norm in parts.block.named_children():

@@ -134,6 +134,6 @@ class Sampler:
         kept = np.exp(logits[best] - logits[best[0]])
         if s.top_p < 1:
             before = np.cumsum(kept) - kept  # mass of the more probable ones
-            best = best[before < s.top_p * kept.sum()]
+            best = best[: max(1, int((before < s.top_p * kept.sum()).sum()))]
         weights = np.exp((logits[best] - logits[best[0]]) / s.temperature)
         return int(self._random.choice(best, p=weights / weights.sum()))

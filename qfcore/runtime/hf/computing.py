@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch.nn.functional import log_softmax
 
-from qfcore.errors import Cancelled, ModelError, TooLong
+from qfcore.errors import Cancelled, ModelError, RuntimeFailure, TooLong
 from qfcore.runtime.hf.layers import Factors, LayerParts, changed, find_parts, watching
 from qfcore.runtime.protocol import Observed
 
@@ -63,13 +63,21 @@ class Computer:
         """(B, keep, V) float32 logits after the last `keep` of the tokens (B, T), on the model's device.
 
         mask: (B, cached + T), 0 for padding. positions: (B, T); None counts on from the cache.
+
+        Raises:
+            RuntimeFailure: the GPU's memory is full.
         """
         given = {"input_ids": tokens.to(self.device), "attention_mask": mask, "position_ids": positions}
         given["cache" if "cache" in self._takes else "past_key_values"] = cache
         given["use_cache"] = cache is not None
         if "logits_to_keep" in self._takes:
             given["logits_to_keep"] = keep
-        return self.model(**given).logits[:, -keep:].float()
+        try:
+            return self.model(**given).logits[:, -keep:].float()
+        except torch.cuda.OutOfMemoryError as error:
+            raise RuntimeFailure(
+                "The GPU ran out of memory. Close other programs on it, or start a new, shorter conversation."
+            ) from error
 
     def parts(self, layer: int) -> LayerParts:
         """Where a layer can be taught; tried once.

@@ -25,10 +25,13 @@ _LETTERS = _bytes_of_letters()
 
 
 class CheckpointVocabulary:
-    """Implements `qfcore.runtime.prompt.Vocabulary`. ends: token ids that the checkpoint says end a text."""
+    """Implements `qfcore.runtime.prompt.Vocabulary`. ends: token ids that the checkpoint says end a text.
+
+    The tokenizer is taken over; nobody else may use it.
+    """
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", ends: Iterable[int]) -> None:
-        self._parsing = copy.deepcopy(tokenizer.backend_tokenizer)
+        self._parsing = tokenizer.backend_tokenizer
         self._parsing.no_truncation()
         self._parsing.no_padding()
         self._plain = copy.deepcopy(self._parsing)  # one each, since threads share them and the switch is part of them
@@ -37,7 +40,8 @@ class CheckpointVocabulary:
         added = self._parsing.get_added_tokens_decoder()
         self._control = {number: token.content for number, token in added.items() if token.special}
         self._whole = {number: token.content for number, token in added.items() if not token.special}
-        self._byte_level = "ByteLevel" in _types(json.loads(self._parsing.decoder.__getstate__()))
+        decoder = self._parsing.decoder
+        self._byte_level = decoder is not None and "ByteLevel" in _types(json.loads(decoder.__getstate__()))
         self.bos, self.eos = (-1 if t is None else t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id))
         self._adds_bos = self.bos >= 0 and self._parsing.encode("").ids[:1] == [self.bos]
         named = {n for n, text in (self._control | self._whole).items() if text in _TURN_ENDS}
@@ -87,7 +91,6 @@ def _template_of(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     return found.get("default") if isinstance(found, dict) else found
 
 
-def _types(decoder: dict | None) -> set[str]:
-    if not decoder:
-        return set()
+def _types(decoder: dict) -> set[str]:
+    """Types of a decoder and its parts."""
     return {decoder["type"]}.union(*(_types(part) for part in decoder.get("decoders", ())))

@@ -15,7 +15,7 @@ from qfcore.runtime.hf.chatting import Sampler
 from qfcore.runtime.hf.computing import BATCH_TOKENS, SEQUENCES, groups
 from qfcore.runtime.hf.layers import find_parts, gain_of
 from qfcore.runtime.hf.vocabulary import CheckpointVocabulary
-from qfcore.runtime.prompt import PieceDecoder, Prompts
+from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import Sampling
 from tests.conftest import ROOT
 
@@ -23,7 +23,7 @@ CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_e
 TEXTS = ["Hello", " two  spaces ", "Où est-il ?", "中文 😀", "line\nbreak\t", "", "<0x41>"]
 
 
-def byte_level(*, template: str | None = CHATML, eos: str = "<|endoftext|>") -> CheckpointVocabulary:
+def byte_level(*, template: str | None = None, eos: str = "<|endoftext|>") -> CheckpointVocabulary:
     """As GPT-2, Qwen and SmolLM write bytes."""
     made = Tokenizer(models.BPE({c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -58,12 +58,12 @@ def test_tokens_pieces_give_the_text_back(make: object, text: str) -> None:
     vocabulary = make()
     tokens = vocabulary.tokenize(text, add_special=False, parse_special=False)
     assert b"".join(map(vocabulary.piece, tokens)).decode() == text
-    decoder = PieceDecoder(vocabulary)
+    decoder = Prompts(vocabulary).decoder()
     assert "".join(map(decoder.push, tokens)) + decoder.finish() == text
 
 
 def test_control_tokens_are_read_only_where_the_template_writes_them() -> None:
-    vocabulary = byte_level()
+    vocabulary = byte_level(template=CHATML)
     text = "a<|im_end|>b"
     parsed, plain = (vocabulary.tokenize(text, add_special=False, parse_special=parse) for parse in (True, False))
     assert len(parsed) == 3 and len(plain) == len(text)
@@ -76,7 +76,7 @@ def test_control_tokens_are_read_only_where_the_template_writes_them() -> None:
 
 
 def test_the_turn_ends_with_what_the_template_writes_else_with_the_tokenizers_end() -> None:
-    chat, plain = byte_level(), byte_level(template="{{ messages[0].content }}")
+    chat, plain = byte_level(template=CHATML), byte_level(template="{{ messages[0].content }}")
     assert chat.piece(chat.end_of_turn, special=True) == b"<|im_end|>"
     assert plain.piece(plain.end_of_turn, special=True) == b"<|endoftext|>"
     for token in ("<|im_end|>", "<|endoftext|>"):  # both end an answer, whichever the checkpoint names

@@ -123,7 +123,7 @@ class Computer:
         if count < 1:
             return 0.0, 0
         told = log_softmax(self.logits(read, keep=count + 1)[0, :-1].double(), dim=-1)
-        return -float(told[torch.arange(count), read[0, 1:].to(told.device)].sum()), count
+        return -float(told.gather(1, read[0, 1:, None].to(told.device)).sum()), count
 
 
 def groups(prompts: Sequence[Sequence[int]], max_tokens: int) -> list[tuple[int, int]]:

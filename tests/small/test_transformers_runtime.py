@@ -334,9 +334,10 @@ def test_the_environment_says_where_and_in_which_precision(monkeypatch: pytest.M
     monkeypatch.setenv("QFCHAT_DTYPE", "int3")
     with pytest.raises(ModelError, match="'int3'; one of float32"):
         choose_placement()
-    monkeypatch.setenv("QFCHAT_DEVICE", "cuda:99")
-    with pytest.raises(ModelError, match="cuda:99.*Set it to cpu"):
-        choose_placement()
+    for device in ("cuda:99", "meta", "toaster"):
+        monkeypatch.setenv("QFCHAT_DEVICE", device)
+        with pytest.raises(ModelError, match=f"{device}.*Set it to cpu"):
+            choose_placement()
 
 
 @pytest.fixture(scope="module")

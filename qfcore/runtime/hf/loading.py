@@ -45,7 +45,7 @@ def choose_placement() -> Placement:
     """
     device = wished_device() or ("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # also refuses devices that hold no values
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(

@@ -10,30 +10,41 @@ from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.head import OutputHead
 from qfcore.models.library import check_memory, memory_needed
+from qfcore.models.norms import down_norm
 from qfcore.runtime.hf.loading import check_gpu_memory, choose_placement
 from qfcore.runtime.hf.runtime import TransformersRuntime
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import Progress, Runtime
 from qfcore.settings import CHAT_CONTEXT
 
+Facts = GGUFFacts | CheckpointFacts
+"""What a model says of itself before it is loaded."""
 
-def check_model(path: Path) -> GGUFFacts | CheckpointFacts:
-    """Look at a model before it is loaded: whether it is whole, and whether there is memory for it.
+
+def facts_of(path: Path) -> Facts:
+    """Look at a model before it is loaded.
 
     Raises:
-        ModelError: it is damaged, refused, or too large.
+        ModelError: it is damaged, incomplete or refused.
+    """
+    return check_checkpoint(path) if path.is_dir() else check_gguf(path)
+
+
+def check_room(path: Path, facts: Facts) -> None:
+    """Say before loading when there is too little memory.
+
+    Raises:
+        ModelError: the computer, or the GPU, has less than the model needs.
     """
     if not path.is_dir():
-        facts = check_gguf(path)
         check_memory(facts, CHAT_CONTEXT)
-        return facts
-    checkpoint, placement = check_checkpoint(path), choose_placement()
-    loaded = checkpoint.loaded(placement.bytes_per_parameter)
+        return
+    placement = choose_placement()
+    loaded = facts.loaded(placement.bytes_per_parameter)
     if placement.on_gpu:
         check_gpu_memory(placement, memory_needed(loaded, CHAT_CONTEXT))
     else:
         check_memory(loaded, CHAT_CONTEXT)
-    return checkpoint
 
 
 def identity_of(path: Path, cache: Path, on_progress: Progress | None = None) -> str:
@@ -66,6 +77,17 @@ def open_head(runtime: Runtime) -> Head:
         ModelError: the model ends otherwise.
     """
     return runtime.head() if isinstance(runtime, TransformersRuntime) else OutputHead(runtime.facts.path)
+
+
+def base_norm(runtime: Runtime, layer: int) -> float | None:
+    """Frobenius norm of the weight that is edited at a layer; None when it is unknown.
+
+    Raises:
+        ModelError: the model has no such weight.
+    """
+    if isinstance(runtime, TransformersRuntime):
+        return runtime.down_norm(layer)
+    return down_norm(runtime.facts.path, layer)
 
 
 def _share(tell: Progress | None, start: float, share: float) -> Callable[[float, str], None] | None:

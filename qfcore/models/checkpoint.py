@@ -25,6 +25,7 @@ class CheckpointFacts:
     architecture: str
     name: str
     n_vocab: int
+    n_ff: int
     parameters: int
     file_bytes: int
     kv_bytes_per_token: int
@@ -77,7 +78,9 @@ def check_checkpoint(folder: Path) -> CheckpointFacts:
     heads = number("num_attention_heads")
     width = number("head_dim") or (number("hidden_size") // heads if heads else 0)
     kv = 4 * number("num_hidden_layers") * (number("num_key_value_heads") or heads) * width
-    return CheckpointFacts(_IN_LLAMA_CPP.get(kind, kind), folder.name, number("vocab_size"), parameters, size, kv)
+    return CheckpointFacts(
+        _IN_LLAMA_CPP.get(kind, kind), folder.name, number("vocab_size"), number("intermediate_size"), parameters, size, kv
+    )
 
 
 def weight_files(folder: Path) -> list[Path]:

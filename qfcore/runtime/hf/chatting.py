@@ -14,6 +14,8 @@ from qfcore.errors import TooLong
 from qfcore.runtime.hf.computing import Computer
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import AnswerStats, Sampling
+from qfcore.runtime.saying import THINKING_SHARE, Said
+from qfcore.runtime.thoughts import ThoughtSplitter
 
 CHUNK = 64
 """Prompt tokens computed at a time. Chunks begin at multiples of it, so a prompt whose beginning is in the cache is computed
@@ -33,9 +35,12 @@ class ChatSession:
         self._cache, self._cached = self._computer.new_cache(), []
 
     def answer(
-        self, prompt: Sequence[int], sampling: Sampling, stop: threading.Event, emit: Callable[[Any], None]
-    ) -> None:
+        self, prompt: Sequence[int], sampling: Sampling, stop: threading.Event, emit: Callable[[Any], None],
+        thoughts: ThoughtSplitter | None = None,
+    ) -> None:  # fmt: skip
         """Emit text pieces, then AnswerStats.
+
+        thoughts: tells thoughts from the answer; None for an answer that has none.
 
         Raises:
             TooLong: the prompt does not fit.
@@ -49,24 +54,25 @@ class ChatSession:
         started = time.perf_counter()
         cached = self._keep_common(prompt)
         made, first, ended = 0, 0.0, False
-        logits = self._read(prompt, cached, stop)
-        sampler, decoder = Sampler(sampling), self._prompts.decoder()
-        while logits is not None and made < min(sampling.max_tokens, room):
-            token = sampler.draw(logits)
+        longest = min(sampling.max_tokens, room)
+        logits, sampler = self._read(prompt, cached, stop), Sampler(sampling)
+        said = Said(self._prompts, thoughts, emit, int(longest * THINKING_SHARE))
+        while logits is not None and made < longest:
+            token = said.due(made)
+            token = sampler.draw(logits) if token is None else token
             first = first or time.perf_counter() - started
             if ended := self._is_end(token):
                 break
             made += 1
-            if text := decoder.push(token):
-                emit(text)
+            said.push(token)
             logits = None if stop.is_set() else self._compute([token])
-        if text := decoder.finish():
-            emit(text)
+        said.finish()
         spent, stopped = time.perf_counter() - started - first, logits is None
         emit(
             AnswerStats(
                 len(prompt), cached, made, first, made / spent if made and spent > 0 else 0.0,
                 stopped, len(self._cached), self._computer.size, cut=not stopped and not ended,
+                thought_tokens=said.thought_tokens,
             )
         )  # fmt: skip
 

@@ -17,7 +17,7 @@ from qfcore.runtime.hf.layers import Factors, watching
 from qfcore.runtime.hf.loading import Placement, choose_placement, load
 from qfcore.runtime.hf.vocabulary import CheckpointVocabulary
 from qfcore.runtime.prompt import Prompts
-from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script
+from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script, Thought
 from qfcore.runtime.worker import Worker
 from qfcore.settings import CHAT_CONTEXT
 
@@ -54,24 +54,30 @@ class TransformersRuntime:
         self._computer = Computer(model, min(size, trained))
         self._vocabulary = CheckpointVocabulary(tokenizer, _ends(model.generation_config, config))
         self._prompts = Prompts(self._vocabulary)
-        self._session = ChatSession(self._computer, self._prompts, self._vocabulary.is_end)
+        is_end = self._vocabulary.is_end
+        self._prompts.try_thinking(lambda prompt, tokens: greedy_group(self._computer, [prompt], tokens, is_end)[0])
+        self._session = ChatSession(self._computer, self._prompts, is_end)
         self._chatting_with, self._chat_layer = None, self._computer.n_layer - 1
         self.placement = placement
         self.facts = ModelFacts(
             path, path.name, config.model_type, self._computer.n_layer, self._computer.n_embd, self._computer.n_vocab,
-            self._computer.size, self._prompts.end_of_turn_text,
+            self._computer.size, self._prompts.end_of_turn_text, self._prompts.thinks,
         )  # fmt: skip
 
     def stream(
-        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event
-    ) -> Iterator[str | AnswerStats]:
+        self, messages: Sequence[Message] | str, sampling: Sampling, *, adapter: Path | None = None, stop: threading.Event,
+        think: bool = False,
+    ) -> Iterator[str | Thought | AnswerStats]:  # fmt: skip
         """See the protocol. Closing the iterator early stops the answer."""
 
         def work(emit: Callable[[object], None]) -> None:
             self._swap(adapter)
-            prompt = self._prompts.plain(messages) if isinstance(messages, str) else self._prompts.tokens(messages)
+            if isinstance(messages, str):
+                prompt, thoughts = self._prompts.plain(messages), None
+            else:
+                prompt, thoughts = self._prompts.chat(messages, think=think)
             with self._computer.knowing(self._load(adapter)):
-                self._session.answer(prompt, sampling, stop, emit)
+                self._session.answer(prompt, sampling, stop, emit, thoughts)
 
         try:
             yield from self._worker.stream(work)
@@ -141,6 +147,14 @@ class TransformersRuntime:
     def check_teachable(self, layer: int) -> None:
         """See the protocol."""
         self._worker.call(self._computer.parts, layer)
+
+    def down_norm(self, layer: int) -> float:
+        """Frobenius norm of a layer's down projection; raises as `check_teachable`."""
+
+        def work() -> float:
+            return float(self._computer.parts(layer).projection.weight.float().norm())
+
+        return self._worker.call(work)
 
     def head(self) -> ModelHead:
         """The model's last step.

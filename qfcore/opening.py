@@ -30,21 +30,21 @@ def facts_of(path: Path) -> Facts:
     return check_checkpoint(path) if path.is_dir() else check_gguf(path)
 
 
-def check_room(path: Path, facts: Facts) -> None:
+def check_room(path: Path, facts: Facts, on_progress: Progress | None = None) -> None:
     """Say before loading when there is too little memory.
 
     Raises:
         ModelError: the computer, or the GPU, has less than the model needs.
     """
     if not path.is_dir():
-        check_memory(facts, CHAT_CONTEXT)
+        check_memory(facts, CHAT_CONTEXT, on_progress)
         return
     placement = choose_placement()
     loaded = facts.loaded(placement.bytes_per_parameter)
     if placement.on_gpu:
         check_gpu_memory(placement, memory_needed(loaded, CHAT_CONTEXT))
     else:
-        check_memory(loaded, CHAT_CONTEXT)
+        check_memory(loaded, CHAT_CONTEXT, on_progress)
 
 
 def identity_of(path: Path, cache: Path, on_progress: Progress | None = None) -> str:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from app import words
 from app.choice import Choice, remember_choice
 from qfcore.errors import NotFound
-from qfcore.models.gguf_check import check_gguf
 from qfcore.models.hub import PREFIX
-from qfcore.models.library import Found, Library, Listed, check_memory, check_name
+from qfcore.models.library import Found, Library, Listed, check_name
 from qfcore.runtime.protocol import Progress
-from qfcore.settings import CHAT_CONTEXT, Paths
+from qfcore.settings import Paths
 
 if TYPE_CHECKING:
     from qfcore.engine import Engine
@@ -45,7 +44,7 @@ class Shelf:
         cancel = self._cancels[tab] = threading.Event()
         check_name(_named(name))
         found = self._library.find(name.strip(), on_progress, cancel)
-        check_memory(check_gguf(found.path), CHAT_CONTEXT)
+        _check(found)
         return found
 
     def stop(self, tab: str) -> None:
@@ -71,10 +70,17 @@ def choose_model(paths: Paths, name: str, *, before: str | None = None) -> Found
     if not here:
         raise NotFound(words.NOT_INSTALLED.format(name=name))
     found = library.find(name)
-    check_memory(check_gguf(found.path), CHAT_CONTEXT)
+    _check(found)
     kept = name if found.trusted or name.startswith(PREFIX) else str(found.path)  # a path may have been relative
     remember_choice(paths, Choice(kept, before))
     return found
+
+
+def _check(found: Found) -> None:
+    """Raises ModelError for a model that is damaged or does not fit into memory."""
+    from qfcore.opening import check_room, facts_of  # it brings torch, which listing models does not need
+
+    check_room(found.path, facts_of(found.path))
 
 
 def _named(name: str) -> str:

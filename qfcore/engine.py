@@ -21,20 +21,17 @@ from qfcore.exports import Exports
 from qfcore.fitting import check_fit
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
-from qfcore.models.fingerprint import sha256_of
-from qfcore.models.gguf_check import GGUFFacts, check_gguf
-from qfcore.models.head import OutputHead
-from qfcore.models.library import Found, Library, check_memory, check_name
-from qfcore.models.norms import down_norm
+from qfcore.margin import Head
+from qfcore.models.library import Found, Library, check_name
 from qfcore.observe import student_messages
+from qfcore.opening import Facts, base_norm, check_room, facts_of, identity_of, open_head, open_runtime
 from qfcore.propose import propose_lessons, propose_phrasings, propose_question
 from qfcore.recipe import RIDGE, Recipe, recipe_named
 from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_problems
-from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling, Thought
 from qfcore.runtime.thoughts import without_thoughts
 from qfcore.runtime.trial import try_model
-from qfcore.settings import CHAT_CONTEXT, Paths
+from qfcore.settings import Paths
 from qfcore.standing import Asked, Standing, standings, status_of
 from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
@@ -105,16 +102,16 @@ class Engine:
         """
         paths, found, facts, identity = _locate(home, model, on_progress)
         path = found.path
-        check_memory(facts, CHAT_CONTEXT, on_progress)
+        check_room(path, facts, on_progress)
         store = _open_store(paths, identity, read_only)
         try:
             if not store.read_only:
                 for folder in (store.folder, store.folder / "adapters", store.folder / "backups", paths.exports):
                     remove_partials(folder)
                 paths.empty_temporary()
-            if not found.trusted:
+            if not found.trusted and not path.is_dir():  # safetensors hold no code, and their parser is no C++
                 try_model(path, identity.sha256, paths.models / "tried.json", on_progress)
-            runtime = LlamaRuntime(path, on_progress=on_progress)
+            runtime = open_runtime(path, on_progress)
         except BaseException:
             store.close()
             raise
@@ -156,7 +153,7 @@ class Engine:
 
     def _base_norm(self, layer: int) -> float | None:
         try:
-            return down_norm(self.runtime.facts.path, layer)
+            return base_norm(self.runtime, layer)
         except ModelError as error:  # it was loaded, so only its size stays unknown
             log.info("%s", error)
             return None
@@ -165,14 +162,14 @@ class Engine:
     def _shared_replays(self) -> Path:
         return self.paths.models / "replay" / self.store.model.sha256[:16]
 
-    def head(self) -> OutputHead | None:
+    def head(self) -> Head | None:
         """The model's last step; None for models that end otherwise, which learn the teacher's residuals."""
         return self._head
 
     @cached_property
-    def _head(self) -> OutputHead | None:
+    def _head(self) -> Head | None:
         try:
-            return OutputHead(self.runtime.facts.path)
+            return open_head(self.runtime)
         except ModelError as error:
             log.info("%s", error)
             return None
@@ -559,7 +556,7 @@ class Engine:
         checked["model"] = 1
         cache = self.paths.temporary / "verify.json"
         cache.unlink(missing_ok=True)
-        if sha256_of(path, cache) != self.store.model.sha256:
+        if identity_of(path, cache) != self.store.model.sha256:
             problems.append(f"model: {path} changed since this store was made")
         return VerifyReport(checked, problems)
 
@@ -581,15 +578,15 @@ class Engine:
 
 def _locate(
     home: str | Path | None, model: str | None, on_progress: Progress | None
-) -> tuple[Paths, Found, GGUFFacts, ModelIdentity]:
+) -> tuple[Paths, Found, Facts, ModelIdentity]:
     """The home and the model file, checked but not loaded."""
     paths = Paths.find(home)
     if model is not None:  # a wrong name is said before folders are made
         check_name(model)
     paths.prepare()
     found = Library(paths.models).find(model, on_progress)
-    facts = check_gguf(found.path)
-    digest = sha256_of(found.path, paths.models / "sha256.json", on_progress)
+    facts = facts_of(found.path)
+    digest = identity_of(found.path, paths.models / "sha256.json", on_progress)
     return paths, found, facts, ModelIdentity(digest, found.title, facts.architecture, facts.file_bytes)
 
 

@@ -66,6 +66,7 @@ class Exports:
         Raises:
             ExportError: the file exists, is the base itself, or cannot be written. Cancelled: `cancel` was set.
         """
+        self._from_a_file()
         beside = out.with_suffix(".md")
         for path in (out, beside) if card else (out,):
             self._check_file(path, overwrite)
@@ -135,6 +136,7 @@ class Exports:
             ExportError: the folder exists or cannot be written, or the chat template has no Ollama form.
             Cancelled: `cancel` was set.
         """
+        self._from_a_file()
         chosen, sampling = self._store.version("live" if version is None else version), Sampling()
         text = modelfile(
             MODEL_FILE, self._runtime.render, stop=self._runtime.facts.end_of_turn,
@@ -179,6 +181,14 @@ class Exports:
         base = self._runtime.facts.path
         kept = (self._store.folder, base) if base.is_dir() else (self._store.folder,)  # a checkpoint is a folder
         check_target(out, base=base, overwrite=overwrite, kept=kept)
+
+    def _from_a_file(self) -> None:
+        """Raises ExportError for a checkpoint's folder: its GGUF is made by llama.cpp's converter."""
+        if self._runtime.facts.path.is_dir():
+            raise ExportError(
+                "The base is a transformers checkpoint, not a GGUF file. Export it as `transformers`, then convert that "
+                "folder with llama.cpp's convert_hf_to_gguf.py."
+            )
 
     def _known(self, version: str | int | None):  # noqa: ANN202 - (Version, Delta)
         chosen = self._store.version("live" if version is None else version)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from qfcore.errors import BundleError
 from qfcore.export.adapter import tensor_name
-from qfcore.models.gguf_check import check_gguf
+from qfcore.models.gguf_check import GGUFFacts
+from qfcore.opening import facts_of
 from qfcore.recipe import RECIPES
 from qfcore.replay import replay_of
 from qfcore.runtime.protocol import ModelFacts
@@ -19,10 +20,11 @@ def check_fit(bundle: Bundle, facts: ModelFacts, folders: Sequence[Path]) -> Non
     Raises:
         BundleError: its rows or replay are of another shape, or it lacks a replay that is not here either.
     """
-    header = check_gguf(facts.path)
+    header = facts_of(facts.path)
+    tensors = header.tensors if isinstance(header, GGUFFacts) else {}
 
     def inputs(layer: int) -> int:
-        place = header.tensors.get(tensor_name(layer))
+        place = tensors.get(tensor_name(layer))
         return place.shape[0] if place else header.n_ff
 
     layers = {recipe.layer_of(facts.n_layer) for recipe in RECIPES.values()}

@@ -13,6 +13,18 @@ from qfcore.errors import HomeError
 
 CHAT_CONTEXT = 4096
 """Tokens that a conversation may hold."""
+DEVICE_VARIABLE, DTYPE_VARIABLE = "QFCHAT_DEVICE", "QFCHAT_DTYPE"
+"""Environment variables that say where, and in which precision, a transformers checkpoint is computed."""
+
+
+def wished_device() -> str | None:
+    """torch's name of a device (cpu, cuda, cuda:1); None leaves the choice to the runtime."""
+    return os.environ.get(DEVICE_VARIABLE, "").strip().lower() or None
+
+
+def wished_dtype() -> str | None:
+    """float32, bfloat16 or float16; None leaves the choice to the runtime."""
+    return os.environ.get(DTYPE_VARIABLE, "").strip().lower() or None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 stderr = Console(stderr=True, highlight=False)
 
 Home = Annotated[Path | None, typer.Option("--home", help="Data folder (default: QFCHAT_HOME or the platform's).")]
-Model = Annotated[str | None, typer.Option("--model", help="A name from `qfchat models`, or the path of a GGUF file.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="A name from `qfchat models`, or the path of a GGUF file or of a checkpoint's folder."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VersionRef = Annotated[
     str | None, typer.Option("--version", help="A version's number, name or hash (default: the live one).")

@@ -55,7 +55,7 @@ CATALOGUE = {
 
 
 def find_model(name_or_path: str | None) -> ModelEntry | Path:
-    """A catalogue entry by name (the default when None), or the path of a file that exists.
+    """A catalogue entry by name (the default when None), or the path of a file, or of a checkpoint's folder, that exists.
 
     Raises:
         NotFound: neither.
@@ -65,8 +65,10 @@ def find_model(name_or_path: str | None) -> ModelEntry | Path:
     if name_or_path in CATALOGUE:
         return CATALOGUE[name_or_path]
     path = Path(name_or_path).expanduser()
-    if path.is_file():
+    if path.is_file() or (path / "config.json").is_file():  # a GGUF file, or the folder of a checkpoint
         return path.absolute()
+    if path.is_dir():
+        raise NotFound(f"The folder {path} holds no config.json, so it is no model. Give one that does, or a GGUF file.")
     raise NotFound(
         f"There is no model {name_or_path!r}: neither a file nor a name of the catalogue ({', '.join(CATALOGUE)}). "
         "A file of the hub is named hf:OWNER/NAME/FILE.gguf."

@@ -107,7 +107,7 @@ class Library:
             return Found(path, path.stem.split("--")[-1], False)
         found = find_model(name)
         if isinstance(found, Path):
-            return Found(found, found.stem, False)
+            return Found(found, found.name if found.is_dir() else found.stem, False)
         if not (self._folder / found.file).is_file():
             self._notice(_check(found.title, found.bytes + _BESIDE, "at least", on_progress))
         return Found(ensure_model(found, self._folder, on_progress=on_progress, cancel=cancel), found.title, True)

@@ -12,14 +12,13 @@ from qfcore.errors import TooLong
 from qfcore.runtime.handles import Context
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import AnswerStats, Sampling
+from qfcore.runtime.saying import THINKING_SHARE, Said
 from qfcore.runtime.thoughts import ThoughtSplitter
 
 CHUNK = 64
 """Prompt tokens computed at a time. Chunks always begin at multiples of it, so a prompt whose beginning is still in the
 cache is computed in the same shapes, and therefore to the same bits, as one read from the start."""
 _PENALTY_WINDOW = 64
-THINKING_SHARE = 0.75
-"""Share of an answer's tokens after which thoughts are ended, so that some are left for the answer itself."""
 
 
 class ChatSession:
@@ -57,7 +56,7 @@ class ChatSession:
         longest = min(sampling.max_tokens, room)
         stopped = not self._read(prompt, cached, stop)
         sampler = _Sampler(sampling, self._context.model.n_vocab)
-        said = _Said(self._prompts, thoughts, emit, int(longest * THINKING_SHARE))
+        said = Said(self._prompts, thoughts, emit, int(longest * THINKING_SHARE))
         try:
             while not stopped and made < longest:
                 token = said.due(made)
@@ -111,44 +110,6 @@ class ChatSession:
         kept = self._context.keep(length)
         del self._cached[kept:]
         return kept
-
-
-class _Said:
-    """Tokens of an answer as the pieces that are handed out, and the end of thoughts that grow too long.
-
-    longest: tokens after which thoughts are ended.
-    """
-
-    def __init__(
-        self, prompts: Prompts, thoughts: ThoughtSplitter | None, emit: Callable[[Any], None], longest: int
-    ) -> None:
-        self._decoder, self._thoughts, self._emit, self._longest = prompts.decoder(), thoughts, emit, longest
-        self._ending = iter(prompts.end_of_thoughts)
-        self._is_due = False
-        self.thought_tokens = 0
-
-    def due(self, made: int) -> int | None:
-        """The token that must come next; None leaves it to the model."""
-        self._is_due |= bool(self._thoughts and self._thoughts.thinking and made >= self._longest)
-        return next(self._ending, None) if self._is_due else None
-
-    def push(self, token: int) -> None:
-        """Hand out what a token adds."""
-        self.thought_tokens += bool(self._thoughts and self._thoughts.thinking)
-        self._hand_out(self._decoder.push(token))
-
-    def finish(self) -> None:
-        """Hand out what is left."""
-        self._hand_out(self._decoder.finish())
-        for piece in self._thoughts.finish() if self._thoughts else ():
-            self._emit(piece)
-
-    def _hand_out(self, text: str) -> None:
-        if text and self._thoughts is None:
-            self._emit(text)
-        elif text:
-            for piece in self._thoughts.push(text):
-                self._emit(piece)
 
 
 class _Sampler:

@@ -59,6 +59,9 @@ class LlamaModel:
         self.n_layer = lc.llama_model_n_layer(self.handle)
         self.n_embd = lc.llama_model_n_embd(self.handle)
         self.n_vocab = lc.llama_vocab_n_tokens(self.vocab)
+        self.bos, self.eos = lc.llama_vocab_bos(self.vocab), lc.llama_vocab_eos(self.vocab)
+        of_turns = lc.llama_vocab_eot(self.vocab)
+        self.end_of_turn: int = of_turns if of_turns >= 0 else self.eos
         self.adapters = Adapters(self.handle)
         self._specials: list[str] | None = None
 

@@ -3,9 +3,9 @@
 import codecs
 import datetime
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from qfcore.errors import ModelError
-from qfcore.runtime.handles import LlamaModel
 from qfcore.runtime.protocol import Message
 from qfcore.runtime.template import LESSON_DAY, open_template
 from qfcore.runtime.thoughts import ThoughtSplitter, split_thoughts
@@ -13,24 +13,45 @@ from qfcore.runtime.thoughts import ThoughtSplitter, split_thoughts
 _HELLO = [{"role": "user", "content": "Hello"}]
 
 
+class Vocabulary(Protocol):
+    """What a model's tokenizer can do. bos, eos: token ids, negative for none; end_of_turn: what ends an answer."""
+
+    bos: int
+    eos: int
+    end_of_turn: int
+
+    def chat_template(self) -> str | None:
+        """The model's own template, or None."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids. With parse_special, the text of a control token becomes that token."""
+
+    def piece(self, token: int, *, special: bool = False) -> bytes:
+        """Bytes of one token (a character may span several tokens)."""
+
+    def is_end(self, token: int) -> bool:
+        """Whether the token ends a turn."""
+
+    def special_texts(self) -> list[str]:
+        """Texts of all control tokens."""
+
+
 class Prompts:
     """Turns conversations into the tokens that a model expects."""
 
-    def __init__(self, model: LlamaModel) -> None:
-        import llama_cpp as lc
-
+    def __init__(self, model: Vocabulary) -> None:
         self._model = model
-        bos, eos = lc.llama_vocab_bos(model.vocab), lc.llama_vocab_eos(model.vocab)
-        self._bos = model.piece(bos, special=True).decode("utf-8", "replace") if bos >= 0 else ""
-        eos_text = model.piece(eos, special=True).decode("utf-8", "replace") if eos >= 0 else ""
-        self._template = open_template(model.chat_template(), bos=self._bos, eos=eos_text)
-        eot = lc.llama_vocab_eot(model.vocab)
-        self.end_of_turn: int = eot if eot >= 0 else eos
-        self.end_of_turn_text: str = model.piece(self.end_of_turn, special=True).decode("utf-8", "replace")
+        self._bos = self._text_of(model.bos)
+        self._template = open_template(model.chat_template(), bos=self._bos, eos=self._text_of(model.eos))
+        self.end_of_turn: int = model.end_of_turn
+        self.end_of_turn_text: str = self._text_of(model.end_of_turn)
         self._marks = marks = self._template.marks
         self._shown = set(self._control(marks.open + marks.close)) if marks else set()
         self.end_of_thoughts: list[int] = self._control(f"\n{marks.close}\n\n") if marks else []
         self.thinks: bool = self._can_think()
+
+    def _text_of(self, token: int) -> str:
+        return self._model.piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def _control(self, text: str) -> list[int]:
         return self._model.tokenize(text, add_special=False, parse_special=True)

@@ -1,0 +1,48 @@
+"""A checkpoint's last step, from residual to logits, for the margin targets (qfcore/margin.py)."""
+
+import numpy as np
+import torch
+
+from qfcore.errors import ModelError
+from qfcore.runtime.hf.computing import Computer
+from qfcore.runtime.hf.layers import gain_of, watching
+
+_TRIED = 4
+_TOLERANCE = 0.05
+
+
+class ModelHead:
+    """Final norm and output embedding (the input's where they are tied): logit of token t = rows(t) · h / rms(h).
+
+    It is tried out: a model that scales or caps its logits, or ends in another norm, is refused. Must be made by the thread
+    that computes; `rows` only reads and may be called from any.
+
+    Raises:
+        ModelError: the model ends otherwise.
+    """
+
+    def __init__(self, computer: Computer) -> None:
+        model = computer.model
+        output, norm = model.get_output_embeddings(), getattr(model.get_decoder(), "norm", None)
+        gain = None if norm is None or output is None else gain_of(norm, computer.n_embd)
+        if gain is None:
+            raise ModelError("The model does not end in an RMS norm and an output embedding, so its margins are unknown.")
+        self._weight: torch.Tensor = output.weight
+        self.norm = gain.cpu().numpy()
+        self.epsilon = float(getattr(norm, "variance_epsilon", getattr(norm, "eps", 1e-6)))
+        self._check(computer)
+
+    def rows(self, tokens: np.ndarray) -> np.ndarray:
+        """(N, O) float32 rows of E ⊙ g for N token ids."""
+        with torch.inference_mode():
+            chosen = self._weight[torch.as_tensor(tokens, device=self._weight.device)]
+            return chosen.float().cpu().numpy() * self.norm
+
+    def _check(self, computer: Computer) -> None:
+        with watching(computer.parts(computer.n_layer - 1)) as seen:
+            logits = computer.logits(torch.arange(_TRIED)[None], keep=_TRIED)[0].cpu().numpy()
+        h = seen.residuals[0].float().cpu().numpy()
+        some = np.unique(np.linspace(0, logits.shape[1] - 1, 512).astype(np.int64))
+        expected = (h / np.sqrt(np.mean(h * h, axis=1, keepdims=True) + self.epsilon)) @ self.rows(some).T
+        if not np.linalg.norm(logits[:, some] - expected) <= _TOLERANCE * np.linalg.norm(expected):
+            raise ModelError("The model scales or caps its logits, so its margins are unknown.")

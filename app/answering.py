@@ -4,7 +4,9 @@ An answer goes on when its tab looks at another conversation, is reloaded or clo
 that shows the conversation follows it.
 """
 
+import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,16 +19,24 @@ UPDATES_PER_SECOND = 10
 """How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
 STOP_SECONDS = 20
 """Longest time that a stopped answer takes until it is stored."""
+SECONDS_TO_BEGIN, SECONDS_TO_END = 1.0, 5.0
+"""How long a stopped answer is waited for: one that has not said a word, which may stand in the queue behind teaching, and
+one in the middle of its text. After that it ends without its figures; the model drops it when its turn comes."""
+_ALL_SAID = object()
 
 
 @dataclass
 class Run:
-    """One answer in progress. `thoughts` and `text` grow; `ended` is set when it is stored."""
+    """One answer in progress. `thoughts` and `text` grow, by a token or so at a time; `ended` is set when it is stored."""
 
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     thoughts: str = ""
     text: str = ""
+    tokens: int = 0
+    """Pieces until now."""
+    began: float = 0.0
+    """When the first piece came; seconds of time.monotonic."""
     stats: AnswerStats | None = None
     error: QFError | None = None
 
@@ -35,14 +45,24 @@ class Run:
         """The answer with its thoughts, as it is stored."""
         return join_thoughts(self.thoughts, self.text)
 
-    def follow(self, wanted: Callable[[], bool] = lambda: True) -> Iterator[str]:
+    @property
+    def tokens_per_s(self) -> float:
+        """Speed until now; 0 while it cannot be told."""
+        spent = time.monotonic() - self.began
+        return (self.tokens - 1) / spent if self.tokens > 1 and spent > 0 else 0.0
+
+    def follow(
+        self, wanted: Callable[[], bool] = lambda: True, pause: float = 1 / UPDATES_PER_SECOND
+    ) -> Iterator[str]:
         """What was said so far, whenever it has grown. Ends with the answer, or when it is no longer wanted.
+
+        pause: seconds between two looks.
 
         Raises:
             QFError: the answer failed; what was said until then is stored.
         """
         seen = None
-        while not self.ended.wait(1 / UPDATES_PER_SECOND):
+        while not self.ended.wait(pause):
             if not wanted():
                 return
             if (said := self.said) != seen:
@@ -70,29 +90,34 @@ class Answering:
 
     def begin(
         self, chat_id: int, pieces: Callable[[threading.Event], Iterator[str | Thought | AnswerStats]],
-        keep: Callable[[str, AnswerStats | None], None],
+        keep: Callable[[str, AnswerStats | None], None], said: str = "",
     ) -> Run:  # fmt: skip
-        """Answer on a thread of its own; `keep` stores the answer. A second call while it runs joins the first."""
+        """Answer on a thread of its own; `keep` stores the answer. A second call while it runs joins the first.
+
+        said: what the answer begins with already.
+        """
         with self._lock:
             if chat_id in self._runs:
                 return self._runs[chat_id]
-            run = self._runs[chat_id] = Run()
+            run = self._runs[chat_id] = Run(text=said)
         threading.Thread(target=self._work, args=(chat_id, run, pieces, keep), name=f"answer-{chat_id}", daemon=True).start()
         return run
 
     def _work(self, chat_id: int, run: Run, pieces: Callable, keep: Callable) -> None:
         try:
             try:
-                with closing(pieces(run.stop)) as stream:
-                    for piece in stream:
-                        if isinstance(piece, AnswerStats):
-                            run.stats = piece
-                        elif isinstance(piece, Thought):
-                            run.thoughts += piece.text
-                        else:
-                            run.text += piece
+                for piece in _until_stopped(run, pieces):
+                    if isinstance(piece, AnswerStats):
+                        run.stats = piece
+                        continue
+                    run.began = run.began or time.monotonic()
+                    run.tokens += 1
+                    if isinstance(piece, Thought):
+                        run.thoughts += piece.text
+                    else:
+                        run.text += piece
             finally:
-                if run.said or run.stats:
+                if run.said or (run.stats and not run.stats.stopped):  # stopped before a word: the question stays open
                     keep(run.said, run.stats)
         except QFError as error:
             run.error = error
@@ -114,6 +139,37 @@ class Answering:
         with self._lock:
             runs = list(self._runs.values())
         _stop(runs, STOP_SECONDS)
+
+
+def _until_stopped(run: Run, pieces: Callable[[threading.Event], Iterator]) -> Iterator[str | Thought | AnswerStats]:
+    """The pieces of an answer; ends soon after a stop, also where the model is busy with something else."""
+    said: queue.SimpleQueue = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            with closing(pieces(run.stop)) as stream:
+                for piece in stream:
+                    said.put(piece)
+            said.put(_ALL_SAID)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            said.put(error)
+
+    threading.Thread(target=read, name="answer-pieces", daemon=True).start()
+    given_up = None
+    while True:
+        try:
+            piece = said.get(timeout=0.1)
+        except queue.Empty:
+            if run.stop.is_set():
+                given_up = given_up or time.monotonic() + (SECONDS_TO_END if run.tokens else SECONDS_TO_BEGIN)
+                if time.monotonic() > given_up:
+                    return
+            continue
+        if piece is _ALL_SAID:
+            return
+        if isinstance(piece, BaseException):
+            raise piece
+        yield piece
 
 
 def _stop(runs: Sequence[Run], wait: float) -> None:

@@ -9,7 +9,8 @@ from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Chat, Message
 
 FORMAT = "qfchat-conversation-1"
-MAX_CHARACTERS = 20_000_000
+MAX_CHARACTERS = 1_000_000
+"""As many as the window takes from the browser (the megabyte of `app.server`)."""
 MAX_MESSAGES = 10_000
 _ROLES = ("system", "user", "assistant")
 

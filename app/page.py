@@ -5,7 +5,7 @@ import gradio as gr
 from app import words
 from app.events.arena import ArenaEvents
 from app.events.chat import ChatEvents
-from app.events.common import AT_ONCE, QUICK
+from app.events.common import QUICK
 from app.events.export import ExportEvents
 from app.events.knowledge import Knowledge
 from app.events.lessons import LessonsEvents
@@ -50,10 +50,8 @@ def build_page(session: Session) -> gr.Blocks:
                 models = draw_models_panel()
         # Pressed by keyboard shortcuts only (assets/shortcuts.js).
         stop = gr.Button("Stop", elem_id="chat-stop", visible="hidden")
-        help_button = gr.Button("Help", elem_id="help-button", visible="hidden")
-        help_button.click(lambda: gr.Info(words.HELP, duration=8), **AT_ONCE)
         chats = ChatEvents(session, chat_id, side, chat, kept)
-        chats.wire(stop)
+        chats.wire(page, stop)
         settings = SettingsEvents(Presets(session.engine.paths.home / "presets.json"), chat.settings)
         settings.wire()
         knowledge = Knowledge(session, side, chat, lessons, history, arena, export)
@@ -66,7 +64,6 @@ def build_page(session: Session) -> gr.Blocks:
         shelf = ModelsEvents(session, models)
         shelf.wire()
         models_tab.select(shelf.table, None, models.table, **QUICK)
-        page.load(chats.begin, [kept, side.search], chats.outputs, **QUICK)
         page.load(**knowledge.after)
         page.load(settings.choices, None, chat.settings.preset, **QUICK)
     return page

@@ -1,6 +1,7 @@
 """Answer settings with a name, kept in one small file of the home."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -32,12 +33,29 @@ class Preset:
 
 
 DEFAULT = Preset()
+_KINDS = {"system": (str,), "think": (bool,)}
 
 
 def preset_of(*values: object) -> Preset:
     """From the values of the window's controls; an empty one counts as the default."""
     given = {f.name: v for f, v in zip(fields(Preset), values, strict=True) if v is not None}
     return Preset(**given)
+
+
+def settings_of(version: str | int | None, *values: object) -> dict:
+    """What is kept with a conversation: the version that answers, and the values of the controls."""
+    return {"version": "live" if version is None else version, **asdict(preset_of(*values))}
+
+
+def from_settings(settings: Mapping) -> tuple[str | int, Preset]:
+    """(version, preset) of a conversation; what is missing or of another type counts as the default."""
+    version = settings.get("version")
+    known = {
+        f.name: settings[f.name]
+        for f in fields(Preset)
+        if type(settings.get(f.name)) in _KINDS.get(f.name, (int, float))
+    }
+    return version if type(version) in (str, int) else "live", Preset(**known)
 
 
 class Presets:

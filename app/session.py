@@ -1,18 +1,30 @@
 """What the window can do in conversations. No Gradio here, so everything can be tried without a browser."""
 
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from threading import Event
 
 from app import chat_files, words
 from app.answering import STOP_SECONDS, Answering, Run
 from app.desk import Desk
-from app.present.chat import chat_choices, position_of, title_from
+from app.present.chat import chat_choices, is_cut, last_stats, position_of, title_from
 from app.restart import Restart
 from app.shelf import Shelf
 from qfcore.engine import Engine
 from qfcore.errors import NotFound
-from qfcore.runtime.protocol import AnswerStats, Sampling
+from qfcore.runtime.protocol import AnswerStats, Sampling, Thought
 from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Message
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A place of the shown branch with alternatives: message `position` is number `which` of `of`."""
+
+    position: int
+    which: int
+    of: int
 
 
 class Session:
@@ -69,23 +81,70 @@ class Session:
         path = self.path(chat_id)
         if not path or path[-1].role != "user":
             return None
-        messages = [{"role": m.role, "content": m.content} for m in path]
-        if system.strip():
-            messages.insert(0, {"role": "system", "content": system.strip()})
+        return self._begin(chat_id, path, system, sampling, version, think=think)
+
+    def go_on(
+        self, chat_id: int, *, system: str = "", sampling: Sampling | None = None, version: str | int | None = None,
+        think: bool = False,
+    ) -> Run | None:  # fmt: skip
+        """Begin to continue an answer that ended because it was as long as it may be; None when the last one did not.
+
+        think: without effect; the answer has begun.
+
+        The longer answer is stored as an alternative of the shorter one.
+        """
+        if run := self.answering.run(chat_id):
+            return run
+        path = self.path(chat_id)
+        if not path or not is_cut(path) or len(path) < 2:
+            return None
+        self.engine.store.chats.set_leaf(chat_id, path[-2].id)
+        return self._begin(chat_id, path[:-1], system, sampling, version, said=path[-1].content)
+
+    def _begin(
+        self, chat_id: int, path: list[Message], system: str, sampling: Sampling | None, version: str | int | None,
+        said: str = "", think: bool = False,
+    ) -> Run:  # fmt: skip
+        before = [{"role": "system", "content": system.strip()}] if system.strip() else []
+        messages = [{"role": m.role, "content": m.content.removesuffix(words.STOPPED)} for m in path]
+        going_on = [{"role": "assistant", "content": said}] if said else []
+        room = (sampling or Sampling()).max_tokens
+        start = int((last_stats(path) or {}).get("unread", 0))
+
+        def pieces(stop: Event) -> Iterator[str | Thought | AnswerStats]:
+            nonlocal start
+            start = self._first_read(before, messages, going_on, start, room)
+            kept = _from(start, before, messages, going_on)
+            thinks = think and self.engine.runtime.facts.thinks
+            yield from self.engine.stream(kept, sampling=sampling, version=version, stop=stop, think=thinks)
+
         return self.answering.begin(
-            chat_id,
-            lambda stop: self.engine.stream(
-                messages, sampling=sampling, version=version, stop=stop, think=think and self.engine.runtime.facts.thinks
-            ),
-            lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats),
+            chat_id, pieces, lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats, start), said
         )
 
-    def _store_answer(self, chat_id: int, parent: int, text: str, stats: AnswerStats | None) -> None:
-        if stats is None or stats.stopped:
-            text += words.STOPPED
-        version = stats.version if stats else None
+    def _first_read(self, before: list, messages: list, going_on: list, start: int, room: int) -> int:
+        """Position of the first message that is read: all of them when they fit, else what fits into half of the context.
+
+        start: where the last answer began to read. It is kept while it fits, so that what was computed then is used again.
+        """
+        size, count = self.engine.runtime.facts.context_size, self.engine.runtime.count_tokens
+        limit = size - min(room, size // 4)
+        turns = [i for i, m in enumerate(messages) if m["role"] == "user" and i > start]
+        if not turns or count(_from(start, before, messages, going_on)) <= limit:
+            return start
+        low, high = 0, len(turns) - 1
+        while low < high:  # the fewest turns to drop: later beginnings have fewer tokens
+            middle = (low + high) // 2
+            if count(_from(turns[middle], before, messages, going_on)) <= min(limit, size // 2):
+                high = middle
+            else:
+                low = middle + 1
+        return turns[low]
+
+    def _store_answer(self, chat_id: int, parent: int, text: str, stats: AnswerStats | None, unread: int) -> None:
+        figures = asdict(stats) | {"unread": unread} if stats else {"stopped": True}
         self.engine.store.chats.add_message(
-            chat_id, parent, "assistant", text, version=version, stats=asdict(stats) if stats else None
+            chat_id, parent, "assistant", text, version=stats.version if stats else None, stats=figures
         )
 
     def delete(self, chat_id: int) -> None:
@@ -110,29 +169,34 @@ class Session:
         """
         self.answering.check_idle(chat_id)
         path = self.path(chat_id)
-        position = position_of(path, index)
-        if position is None:
-            raise NotFound(words.MESSAGE_GONE)
-        parent = path[position - 1].id if position else None
+        parent = path[_position(path, index)].parent_id
         self.engine.store.chats.add_message(chat_id, parent, "user", text)
 
-    def turn(self, chat_id: int | None, step: int) -> None:
-        """Show the previous (-1) or next (+1) alternative of the last answer."""
+    def turn(self, chat_id: int | None, step: int, position: int | None = None) -> None:
+        """Show the previous (-1) or next (+1) alternative at a fork of the shown branch; None is the last fork."""
         self.answering.check_idle(chat_id)
         path = self.path(chat_id)
-        if not path:
+        forks = {fork.position: fork for fork in self.forks(path)}
+        fork = forks.get(position, next(reversed(forks.values()), None))
+        if fork is None:
             return
-        siblings = self.engine.store.chats.siblings(path[-1].id)
-        position = [m.id for m in siblings].index(path[-1].id) + step
-        if 0 <= position < len(siblings):
-            self.engine.store.chats.show(siblings[position].id)
+        siblings = self.engine.store.chats.siblings(path[fork.position].id)
+        if 0 <= fork.which - 1 + step < len(siblings):
+            self.engine.store.chats.show(siblings[fork.which - 1 + step].id)
 
-    def alternatives(self, path: list[Message]) -> tuple[int, int]:
-        """(which, of how many) alternatives of a branch's last message are shown."""
+    def forks(self, path: list[Message]) -> list[Fork]:
+        """Where a branch could go on otherwise, from its beginning."""
         if not path:
-            return 0, 0
-        ids = [m.id for m in self.engine.store.chats.siblings(path[-1].id)]
-        return ids.index(path[-1].id) + 1, len(ids)
+            return []
+        alternatives: dict[tuple, list[int]] = defaultdict(list)
+        for message in self.engine.store.chats.tree(path[0].chat_id):
+            alternatives[message.parent_id, message.role].append(message.id)
+        groups = [alternatives[message.parent_id, message.role] for message in path]
+        return [
+            Fork(position, ids.index(message.id) + 1, len(ids))
+            for position, (message, ids) in enumerate(zip(path, groups, strict=True))
+            if len(ids) > 1
+        ]
 
     def question_and_answer(self, chat_id: int | None, index: int) -> tuple[str, str]:
         """A shown answer, without its thoughts, and the question before it; index counts what is shown.
@@ -141,9 +205,7 @@ class Session:
             NotFound: the conversation changed meanwhile.
         """
         path = self.path(chat_id)
-        position = position_of(path, index)
-        if position is None:
-            raise NotFound(words.MESSAGE_GONE)
+        position = _position(path, index)
         asked = next((m.content for m in reversed(path[: position + 1]) if m.role == "user"), "")
         said = split_thoughts(path[position].content)[1].removesuffix(words.STOPPED.lstrip()).rstrip()
         return asked, said
@@ -169,3 +231,16 @@ class Session:
         """Add a conversation from JSON; its id. Raises ChatFileError when it is none."""
         title, messages = chat_files.from_json(content)
         return self.engine.store.chats.add_tree(title, messages).id
+
+
+def _from(start: int, before: list, messages: list, going_on: list) -> list:
+    """What is read of a conversation: the system prompts, and everything from message `start` on."""
+    return [*before, *(m for m in messages[:start] if m["role"] == "system"), *messages[start:], *going_on]
+
+
+def _position(path: list[Message], index: int) -> int:
+    """Place in a branch of what is shown at `index`; NotFound when nothing is shown there."""
+    position = position_of(path, index)
+    if position is None:
+        raise NotFound(words.MESSAGE_GONE)
+    return position

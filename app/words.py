@@ -42,6 +42,11 @@ THINKING, THOUGHTS = "Thinking…", "Thoughts"
 THINK = "Think first"
 THINK_HINT = "Slower; thoughts take at most three quarters of the longest answer."
 MESSAGE_GONE = "That message is not there any more. Show the conversation again."
+ANSWER_AGAIN, GO_ON = "Answer again", "Continue"
+CUT = "cut: it reached its longest length"
+UNREAD = "{count} earlier messages are not read"
+SPEED_NOW, READING_QUESTION = "{tokens} tokens · {speed:.1f} tokens/s so far", "reading the conversation"
+FORK = "Where"
 SETTINGS = "Answer settings"
 SYSTEM = "System prompt"
 SYSTEM_HINT = "Optional. Tells the model how to behave in this conversation."
@@ -54,7 +59,7 @@ TOP_K = "Top-k (0 = off)"
 REPEAT = "Repetition penalty (1 = off)"
 SEED = "Seed (empty = new each time)"
 PRESET, PRESET_NAME, PRESET_KEEP, PRESET_DROP = "Preset", "Name of the preset", "Save as preset", "Delete preset"
-PREVIOUS, NEXT = "‹ Previous answer", "Next answer ›"
+PREVIOUS, NEXT = "‹ Previous", "Next ›"
 
 FACT = "What should it know?"
 FACT_HINT = "One fact or instruction, as a sentence. For example: Qi started Oxinnovate."
@@ -191,7 +196,13 @@ NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, or t
 OPENING = "Opening {title}. The window comes back by itself; a large model takes a minute."
 OPEN_NEXT_TIME = "{title} is remembered. End QF Chat and start it again (qfchat run) to use it."
 CHOICE_FAILED = "The model {name} that was chosen cannot be opened: {why} Opening the one before."
-HELP = "Ctrl+K search · Ctrl+Shift+O new chat · Ctrl+Shift+L teach · Esc stop · Ctrl+/ this help"
+HELP_BUTTON, HELP_TITLE, CLOSE = "Keyboard shortcuts", "Keyboard shortcuts", "Close"
+HELP = [
+    ("Enter", "Send"), ("Shift+Enter", "New line"), ("Esc", "Stop the answer"), ("Ctrl+K", "Search conversations"),
+    ("Ctrl+Shift+O", "New chat"), ("Ctrl+Shift+L", "Teach"), ("Ctrl+Shift+Z", "Undo the lesson just learned"),
+    ("Ctrl+/", "This help"),
+]  # fmt: skip
+LOOK, LOOKS = "Look", [("system", "System"), ("light", "Light"), ("dark", "Dark")]
 KIND = {
     "base": "Base", "teach": "Taught", "replace": "Corrected", "forget": "Forgot", "restore": "Restored", "undo": "Undone",
     "import": "Imported", "erase": "Erased",

@@ -11,17 +11,59 @@
   document.addEventListener("click", (event) => {
     if (narrow() && event.target.closest("#new-chat, #chat-list label")) setTimeout(closeSidebar, 300);
   });
-  const tab = (name) => [...document.querySelectorAll('[role="tab"]')].find((t) => t.textContent.trim() === name)?.click();
+  const tab = (id) => document.querySelector(`[role="tab"][data-tab-id="${id}"]`)?.click();
+
+  // The sheet of shortcuts: a native dialog, which keeps the focus, closes with Esc and gives the focus back.
+  const help = () => document.querySelector("#qf-help");
+  const showHelp = () => (help().open ? help().close() : help().showModal());
+
+  // Light, dark, or as the system says; kept in this browser.
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  const look = () => localStorage.getItem("qfchat-look") || "system";
+  const drawLook = () => {
+    const dark = look() === "dark" || (look() === "system" && system.matches);
+    document.body.classList.toggle("dark", dark);
+    document.documentElement.style.colorScheme = dark ? "dark" : "light";
+    for (const button of document.querySelectorAll("[data-look]"))
+      button.setAttribute("aria-pressed", String(button.dataset.look === look()));
+  };
+  drawLook();
+  setTimeout(drawLook, 500); // the sidebar may be drawn after the page's own script ran
+  system.addEventListener("change", () => setTimeout(drawLook));
+
+  document.addEventListener("click", (event) => {
+    const chosen = event.target.closest("[data-look]");
+    if (chosen) {
+      localStorage.setItem("qfchat-look", chosen.dataset.look);
+      drawLook();
+    }
+    if (event.target.closest("#help-button")) showHelp();
+    if (event.target.closest("[data-close]") || event.target.id === "qf-help") help().close();
+  });
+
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
     const ctrl = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
-    if (key === "escape") press("chat-stop");
-    else if (ctrl && !event.shiftKey && key === "k") document.querySelector("#chat-search input, #chat-search textarea")?.focus();
+    const editing = event.target.closest?.("#chat-messages textarea, #chat-messages input, [role=listbox], dialog");
+    if (key === "escape") {
+      if (!editing && !help()?.open) press("chat-stop");
+      return;
+    }
+    if (ctrl && !event.shiftKey && key === "k") document.querySelector("#chat-search input, #chat-search textarea")?.focus();
     else if (ctrl && event.shiftKey && key === "o") press("new-chat");
-    else if (ctrl && event.shiftKey && key === "l") tab("Teach");
-    else if (ctrl && key === "/") press("help-button");
+    else if (ctrl && event.shiftKey && key === "l") tab("teach");
+    else if (ctrl && event.shiftKey && key === "z" && document.querySelector("#teach-undo")) press("teach-undo");
+    else if (ctrl && key === "/") showHelp();
     else return;
-    if (key !== "escape") event.preventDefault();
+    event.preventDefault();
+  });
+
+  // The page asks whether it shows what it should, and looks around when it is seen again.
+  setInterval(() => document.hidden || press("chat-watch"), 3000);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    press("chat-watch");
+    press("sidebar-refresh");
   });
 }

@@ -1,20 +1,41 @@
-"""What happens in the chat: say, answer, stop, retry, edit, branches, conversations."""
+"""What happens in the chat: say, answer, stop, retry, edit, branches, conversations.
 
+Each tab has one wish: the conversation that it should show. Three rules keep a page right on a machine of any speed. A view
+is drawn by the newest wish only. A generator never ends without a value, and never with a view: Gradio draws None into
+every output of one that yields nothing, and the last value once more after it ended. And the page asks every few seconds
+whether what it shows is what it should (`look`), so that a message that came late, or never, is made good.
+"""
+
+import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
 from app import words
-from app.answering import Run
+from app.answering import UPDATES_PER_SECOND, Run
 from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.panels.chat import ChatPanel, Sidebar
-from app.present.chat import chat_marks, chat_messages, last_stats, meter, parts_of
-from app.presets import preset_of
+from app.present.chat import (
+    badge,
+    chat_marks,
+    chat_messages,
+    fork_choices,
+    growing_meter,
+    is_cut,
+    last_stats,
+    meter,
+    parts_of,
+    waits,
+)
+from app.present.history import version_choices
+from app.presets import from_settings, preset_of, settings_of
 from app.session import Session
-from qfcore.errors import QFError
+from qfcore.errors import NotFound, QFError
+from qfcore.store.records import Message
 
 TABS_REMEMBERED = 256
 """Browser tabs whose shown conversation is known; a forgotten one stops following until it chooses again."""
@@ -25,36 +46,69 @@ _DOWNLOAD = """(file) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
-SECONDS_TO_LET_GO = 2
-"""How long a tab that turns to another conversation waits until the answer it followed has drawn for the last time."""
+_SEND = "(...values) => { window.qfSent = values[0]; return values; }"
+_SENT = """(now) => {  // what was sent leaves the box; what was typed since then stays
+  return now.startsWith(window.qfSent) ? now.slice(window.qfSent.length) : now;
+}"""
+_KEEP = """(drawn) => {
+  const id = Number(drawn.split(":")[0]) || null;
+  sessionStorage.setItem("qfchat-chat", JSON.stringify(id));
+  return id;
+}"""
+_KEPT = """(kept, search) => {
+  const own = sessionStorage.getItem("qfchat-chat");
+  return [own === null ? kept : JSON.parse(own), search];
+}"""
+SECONDS_TO_LET_GO = 30
+"""How long a tab that turns to another conversation waits until the answer it followed has drawn for the last time, which
+takes a tenth of a second where the machine is not busy."""
+SECONDS_PER_MESSAGE = 1 / 1000
+"""What each message of a conversation adds to the time between two drawings: the server looks at all of them each time."""
+
+
+@dataclass(eq=False)
+class _Wish:
+    """What a tab should show. `drawing` follows an answer for it; `let_go` is set when that has drawn for the last time."""
+
+    chosen: int | None
+    drawing: bool = False
+    let_go: threading.Event = field(default_factory=threading.Event)
 
 
 class ChatEvents:
-    """Handlers of the chat panel and the list of conversations; all return values of `outputs`."""
+    """Handlers of the chat panel and the list of conversations; what shows a conversation returns values of `outputs`."""
 
     def __init__(self, session: Session, chat_id: gr.State, side: Sidebar, chat: ChatPanel, kept: gr.BrowserState) -> None:
         self._session, self._chat_id, self._side, self._chat, self._kept = session, chat_id, side, chat, kept
         self._file = gr.JSON(visible="hidden", elem_id="chat-file")
-        self._looking: dict[str, int | None] = {}
-        self._drawing: dict[str, threading.Event] = {}
+        self._wake, self._calls = gr.State(0), itertools.count(1)
+        self._wishes: dict[str, _Wish] = {}
+        self._lock = threading.Lock()
         self.outputs = [
-            chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.box, chat.marks,
+            chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.fork, chat.box,
+            chat.marks, chat.drawn, chat.again, chat.go_on, chat.settings.version, *chat.settings.values,
         ]  # fmt: skip
 
-    def wire(self, stop: gr.Button) -> None:
+    def wire(self, page: gr.Blocks, stop: gr.Button) -> None:
         """Connect every control. Each event that shows a conversation then follows the answer in progress there."""
         chat, side, outputs, chosen = self._chat, self._side, self.outputs, self._chat_id
         inputs = [chosen, side.search]
         settings = [chat.settings.version, *chat.settings.values]
         answer = {"fn": self.answer, "inputs": [*inputs, *settings], "outputs": outputs, **STREAM}
         follow = {"fn": self.follow, "inputs": inputs, "outputs": outputs, **STREAM}
-        chat.box.submit(explained(self.say), [chat.box, *inputs], [chat.box, *outputs], **QUICK).success(**answer)
+        page.load(self.begin, [self._kept, side.search], outputs, js=_KEPT, **QUICK).success(**follow)
+        sent = chat.box.submit(explained(self.say), [chat.box, *inputs], outputs, js=_SEND, **QUICK)
+        sent.success(None, chat.box, chat.box, js=_SENT)
+        sent.success(**answer)
         chat.messages.retry(explained(self.retry), inputs, outputs, **QUICK).success(**answer)
         chat.messages.edit(explained(self.edit), inputs, outputs, **QUICK).success(**answer)
+        chat.again.click(**answer)
+        chat.go_on.click(**{**answer, "fn": self.go_on})
         chat.box.stop(self.stop, chosen, **AT_ONCE)
         stop.click(self.stop, chosen, **AT_ONCE)
-        chat.previous.click(explained(self.previous), inputs, outputs, **QUICK)
-        chat.next.click(explained(self.next), inputs, outputs, **QUICK)
+        chat.previous.click(explained(self.previous), [chat.fork, *inputs], outputs, **QUICK)
+        chat.next.click(explained(self.next), [chat.fork, *inputs], outputs, **QUICK)
+        chat.fork.input(self.at_fork, [chat.fork, chosen], chat.position, **QUICK)
         side.new.click(self.new, side.search, outputs, **QUICK)
         side.chats.input(explained(self.show), [side.chats, side.search], outputs, **QUICK).success(**follow)
         side.search.change(self.find, inputs, side.chats, trigger_mode="always_last", **QUICK)
@@ -66,31 +120,85 @@ class ChatEvents:
             button.click(explained(partial(self.keep_as_file, form)), chosen, self._file, **QUICK).success(
                 None, self._file, None, js=_DOWNLOAD
             )
-        chosen.change(lambda chat_id: chat_id, chosen, self._kept, **QUICK)
+        chat.drawn.change(None, chat.drawn, self._kept, js=_KEEP)
+        chat.watch.click(self.look, chat.drawn, self._wake, **QUICK)
+        self._wake.change(self.resume, side.search, outputs, **STREAM)
+        side.refresh.click(self.refresh, inputs, [side.badge, side.chats], **QUICK)
+        self._wire_settings(settings)
+
+    def _wire_settings(self, controls: list) -> None:
+        """Keep what a person sets with the conversation, also when nothing is asked afterwards."""
+        for control in controls:
+            changed = control.blur if control is self._chat.settings.system else control.input
+            changed(self.keep_settings, [self._chat_id, *controls], None, trigger_mode="always_last", **QUICK)
+
+    # -- what a tab shows ---------------------------------------------------------------------------------------
 
     def show(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
-        """Show a conversation in this tab."""
-        tab = tab_of(request)
-        self._looking.pop(tab, None)
-        self._looking[tab] = chosen
-        while len(self._looking) > TABS_REMEMBERED:
-            self._looking.pop(next(iter(self._looking)), None)
-        if ended := self._drawing.get(tab):
-            ended.wait(SECONDS_TO_LET_GO)
-        return self._view(chosen, search)
+        """Show a conversation in this tab, with its settings."""
+        return self._draw(chosen, search, tab_of(request), settings=True)
 
-    def _view(self, chosen: int | None, search: str | None) -> tuple:
-        """A conversation as it is stored; while it is being answered, the box offers to stop."""
+    def _draw(
+        self, chosen: int | None, search: str | None, tab: str, *, settings: bool = False, fork: int | None = None,
+        asked: bool = False,
+    ) -> tuple:  # fmt: skip
+        """Make a conversation this tab's wish, and draw it unless a newer wish came meanwhile."""
+        wish = self._want(tab, chosen)
+        view = self._view(chosen, search, settings=settings, fork=fork, asked=asked)
+        return view if self._wishes.get(tab) is wish else self._nothing()
+
+    def _want(self, tab: str, chosen: int | None) -> _Wish:
+        """This tab's newest wish; returns when what follows an answer for the one before has let go."""
+        with self._lock:
+            before = self._wishes.pop(tab, None)
+            wish = self._wishes[tab] = _Wish(chosen)
+            while len(self._wishes) > TABS_REMEMBERED:
+                self._wishes.pop(next(iter(self._wishes)))
+        if before and before.drawing:
+            before.let_go.wait(SECONDS_TO_LET_GO)
+        return wish
+
+    def _view(
+        self, chosen: int | None, search: str | None, *, settings: bool = False, fork: int | None = None,
+        asked: bool = False,
+    ) -> tuple:  # fmt: skip
+        """A conversation as it is stored; while it is being answered, the box offers to stop.
+
+        settings: with those of the conversation. fork: whose alternatives are offered. asked: the answer begins at once.
+        """
         run = self._session.answering.run(chosen)
+        idle = not (run or asked)
         path = self._session.path(chosen)
         chats, title = self._list(chosen, search)
-        which, of = self._session.alternatives(path)
         messages = chat_messages(path)
         return (
             chosen, _growing(messages, run.said) if run else messages, meter(last_stats(path)), chats, title,
-            gr.Row(visible=of > 1 and not run), f"{which} / {of}", gr.Textbox(submit_btn=not run, stop_btn=bool(run)),
-            chat_marks(path),
+            *self._branches(path, idle, fork), gr.Textbox(submit_btn=not run, stop_btn=bool(run)), chat_marks(path),
+            _stamp(chosen, path, bool(run)), gr.Button(visible=waits(path) and idle),
+            gr.Button(visible=is_cut(path) and idle), *self._settings(chosen if settings else None),
         )  # fmt: skip
+
+    def _branches(self, path: list[Message], idle: bool, chosen: int | None) -> tuple[gr.Row, str, gr.Dropdown]:
+        """Row, position and choice of the forks."""
+        forks = {fork.position: fork for fork in self._session.forks(path)}
+        fork = forks.get(chosen, next(reversed(forks.values()), None))
+        choice = gr.Dropdown(
+            choices=fork_choices(path, list(forks)), value=fork.position if fork else None, visible=len(forks) > 1
+        )
+        return gr.Row(visible=bool(fork) and idle), f"{fork.which} / {fork.of}" if fork else "", choice
+
+    def _settings(self, chosen: int | None) -> tuple:
+        """The conversation's settings; none (a new conversation) leaves them as they are."""
+        if not chosen:
+            return (gr.skip(),) * (1 + len(self._chat.settings.values))
+        store = self._session.engine.store
+        version, preset = from_settings(store.chats.get(chosen).settings)
+        choices = [(words.LIVE, "live"), *version_choices(store.versions(), store.live().number)]
+        known = version if version in {value for _, value in choices} else "live"
+        return gr.Dropdown(choices=choices, value=known), *astuple(preset)
+
+    def _nothing(self) -> tuple:
+        return (gr.skip(),) * len(self.outputs)
 
     def _list(self, chosen: int | None, search: str | None) -> tuple[gr.Radio, str]:
         """Conversations that contain a text, and the title of the chosen one when it is among them."""
@@ -98,20 +206,163 @@ class ChatEvents:
         title = next((label for label, value in choices if value == chosen), "")
         return gr.Radio(choices=choices, value=chosen if title else None), title
 
+    def look(self, drawn: str | None, request: gr.Request) -> object:
+        """Whether the page shows what it should; if not, wake `resume`. Asked by the page every few seconds."""
+        wish = self._wishes.get(tab_of(request))
+        if wish is None or wish.drawing:
+            return gr.skip()
+        try:
+            right = drawn == _stamp(wish.chosen, self._session.path(wish.chosen), False)
+        except NotFound:  # deleted in another tab
+            right = False
+        busy = self._session.answering.run(wish.chosen)
+        return gr.skip() if right and not busy else next(self._calls)
+
+    def resume(self, search: str | None, request: gr.Request) -> Iterator[tuple]:
+        """Draw what this tab should show, and follow the answer in progress there."""
+        tab = tab_of(request)
+        wish = self._wishes.get(tab)
+        if wish and not wish.drawing:
+            if (chosen := self._session.chat_or_none(wish.chosen)) != wish.chosen:
+                wish = self._want(tab, chosen)
+            yield self._view(chosen, search)
+            if run := self._session.answering.run(chosen):
+                yield from self._follow(run, chosen, search, tab)
+        yield self._nothing()
+
+    def refresh(self, chosen: int | None, search: str | None) -> tuple[str, gr.Radio]:
+        """Badge and conversations, when the tab is looked at again: other tabs may have changed them."""
+        return badge(self._session.engine.status()), self.find(chosen, search)
+
     def find(self, chosen: int | None, search: str | None) -> gr.Radio:
         """Conversations that contain a text."""
         return self._list(chosen, search)[0]
 
     def new(self, search: str | None, request: gr.Request) -> tuple:
-        """An empty conversation; it is stored with its first message."""
-        return self.show(None, search, request)
+        """An empty conversation, with the settings of the one before; it is stored with its first message."""
+        return self._draw(None, search, tab_of(request))
 
     def begin(self, kept: int | None, search: str | None, request: gr.Request) -> tuple:
-        """When the page is loaded: the conversation that this browser showed last, if it is still there."""
+        """When the page is loaded: the conversation that this tab, else this browser, showed last, if it is still there."""
         try:
             return self.show(self._session.chat_or_none(kept), search, request)
         except QFError:
             return self.show(None, search, request)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def say(self, text: str | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
+        """Store a message."""
+        if not (text or "").strip():
+            return self._nothing()
+        return self._draw(self._session.say(chosen, text), search, tab_of(request), asked=True)
+
+    def answer(
+        self, request: gr.Request, chosen: int | None, search: str | None, version: str | int | None, *values: object
+    ) -> Iterator[tuple]:
+        """Begin to answer the last message, if it waits for an answer, and follow it."""
+        yield from self._answered(self._session.answer, chosen, search, version, values, tab_of(request))
+
+    def go_on(
+        self, request: gr.Request, chosen: int | None, search: str | None, version: str | int | None, *values: object
+    ) -> Iterator[tuple]:
+        """Begin to continue an answer that was cut, and follow it."""
+        yield from self._answered(self._session.go_on, chosen, search, version, values, tab_of(request))
+
+    def _answered(
+        self, begin: Callable[..., Run | None], chosen: int | None, search: str | None, version: str | int | None,
+        values: tuple, tab: str,
+    ) -> Iterator[tuple]:  # fmt: skip
+        run = None
+        try:
+            if chosen:
+                preset = preset_of(*values)
+                self._session.engine.store.chats.keep_settings(chosen, settings_of(version, *values))
+                run = begin(
+                    chosen, system=preset.system, sampling=preset.sampling, version=version, think=preset.think
+                )
+        except QFError as error:
+            gr.Warning(str(error), duration=SECONDS_SHOWN)
+        yield from self._follow(run, chosen, search, tab)
+
+    def follow(self, chosen: int | None, search: str | None, request: gr.Request) -> Iterator[tuple]:
+        """Show the answer in progress of the conversation that this tab turned to."""
+        yield from self._follow(self._session.answering.run(chosen), chosen, search, tab_of(request))
+
+    def _follow(self, run: Run | None, chosen: int | None, search: str | None, tab: str) -> Iterator[tuple]:
+        """Draw the answer as it grows, as long as this tab wishes to see it; then the conversation as it is."""
+        wish = self._wishes.get(tab)
+        with self._lock:
+            mine = wish is not None and wish is self._wishes.get(tab) and wish.chosen == chosen and not wish.drawing
+            if mine:
+                wish.drawing = True
+                wish.let_go.clear()
+        try:
+            if mine and run:
+                yield self._view(chosen, search)
+                yield from self._grow(run, chosen, lambda: self._wishes.get(tab) is wish)
+            if mine and self._wishes.get(tab) is wish:
+                yield self._last(chosen, search)
+            yield self._nothing()
+        finally:
+            if mine:
+                wish.drawing = False
+                wish.let_go.set()
+
+    def _last(self, chosen: int | None, search: str | None) -> tuple:
+        """The conversation after an answer; nothing when it was deleted meanwhile: then `look` finds it."""
+        try:
+            return self._view(chosen, search)
+        except NotFound:
+            return self._nothing()
+
+    def _grow(self, run: Run, chosen: int, wanted: Callable[[], bool]) -> Iterator[tuple]:
+        shown = chat_messages(self._session.path(chosen))
+        pause = 1 / UPDATES_PER_SECOND + len(shown) * SECONDS_PER_MESSAGE
+        try:
+            for said in run.follow(wanted, pause):
+                speed = growing_meter(run.tokens, run.tokens_per_s)
+                yield gr.skip(), _growing(shown, said), speed, *self._nothing()[3:]
+        except QFError as error:
+            gr.Warning(str(error), duration=SECONDS_SHOWN)
+
+    def stop(self, chosen: int | None) -> None:
+        """End the answer in progress; what was said is kept."""
+        self._session.answering.stop(chosen)
+
+    def retry(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
+        """Answer again; the old answer is kept as an alternative."""
+        if chosen:
+            self._session.back_to_question(chosen)
+        return self._draw(chosen, search, tab_of(request), asked=True)
+
+    def edit(self, chosen: int | None, search: str | None, data: gr.EditData, request: gr.Request) -> tuple:
+        """Say something else; the old branch is kept."""
+        index = data.index if isinstance(data.index, int) else data.index[0]
+        self._session.edit(chosen, index, str(data.value))
+        return self._draw(chosen, search, tab_of(request), asked=True)
+
+    def previous(self, fork: int | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
+        """Show the alternative before, at the chosen fork."""
+        self._session.turn(chosen, -1, fork)
+        return self._draw(chosen, search, tab_of(request), fork=fork)
+
+    def next(self, fork: int | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
+        """Show the alternative after, at the chosen fork."""
+        self._session.turn(chosen, 1, fork)
+        return self._draw(chosen, search, tab_of(request), fork=fork)
+
+    def at_fork(self, position: int | None, chosen: int | None) -> str:
+        """Which alternative is shown at a fork."""
+        forks = self._session.forks(self._session.path(self._session.chat_or_none(chosen)))
+        return next((f"{fork.which} / {fork.of}" for fork in forks if fork.position == position), "")
+
+    # -- conversations ------------------------------------------------------------------------------------------
+
+    def keep_settings(self, chosen: int | None, version: str | int | None, *values: object) -> None:
+        """Store how a conversation is answered; a new one takes it along with its first question."""
+        if self._session.chat_or_none(chosen):
+            self._session.engine.store.chats.keep_settings(chosen, settings_of(version, *values))
 
     def keep_as_file(self, form: str, chosen: int | None) -> dict:
         """A conversation as a file; the browser saves it, so nothing is left on the disk here."""
@@ -123,97 +374,22 @@ class ChatEvents:
         content = Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
         return self.show(self._session.import_chat(content), search, request)
 
-    def say(self, text: str | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
-        """Store a message."""
-        if not (text or "").strip():
-            return text, *self._view(chosen, search)
-        return "", *self.show(self._session.say(chosen, text), search, request)
-
-    def answer(
-        self, chosen: int | None, search: str | None, version: str | int | None, system: str | None,
-        temperature: float | None, tokens: float | None, top_p: float | None, top_k: float | None, repeat: float | None,
-        seed: float | None, think: bool | None, request: gr.Request,
-    ) -> Iterator[tuple]:  # fmt: skip
-        """Begin to answer the last message, if it waits for an answer, and follow it."""
-        if chosen:
-            try:
-                preset = preset_of(system, temperature, tokens, top_p, top_k, repeat, seed, think)
-                run = self._session.answer(
-                    chosen, system=preset.system, sampling=preset.sampling, version=version, think=preset.think
-                )
-                yield from self._follow(run, chosen, search, tab_of(request))
-            except QFError as error:
-                gr.Warning(str(error), duration=SECONDS_SHOWN)
-
-    def follow(self, chosen: int | None, search: str | None, request: gr.Request) -> Iterator[tuple]:
-        """Show the answer in progress of the conversation that this tab turned to."""
-        if run := self._session.answering.run(chosen):
-            yield from self._follow(run, chosen, search, tab_of(request))
-
-    def _follow(self, run: Run | None, chosen: int, search: str | None, tab: str) -> Iterator[tuple]:
-        """Draw the answer as it grows, as long as this tab shows its conversation."""
-        if self._looking.get(tab) != chosen:
-            return
-        ended = self._drawing[tab] = threading.Event()
-        try:
-            if run:
-                yield self._view(chosen, search)
-                yield from self._grow(run, chosen, tab)
-            # Gradio draws the last value once more when a generator ends: it must not be one of a conversation left behind.
-            yield self._view(chosen, search) if self._looking.get(tab) == chosen else self._nothing()
-        finally:
-            ended.set()
-            if self._drawing.get(tab) is ended:
-                del self._drawing[tab]
-
-    def _grow(self, run: Run, chosen: int, tab: str) -> Iterator[tuple]:
-        shown = chat_messages(self._session.path(chosen))
-        try:
-            for said in run.follow(lambda: self._looking.get(tab) == chosen):
-                yield gr.skip(), _growing(shown, said), *self._nothing()[2:]
-        except QFError as error:
-            gr.Warning(str(error), duration=SECONDS_SHOWN)
-
-    def _nothing(self) -> tuple:
-        return (gr.skip(),) * len(self.outputs)
-
-    def stop(self, chosen: int | None) -> None:
-        """End the answer in progress; what was said is kept."""
-        self._session.answering.stop(chosen)
-
-    def retry(self, chosen: int | None, search: str | None) -> tuple:
-        """Answer again; the old answer is kept as an alternative."""
-        if chosen:
-            self._session.back_to_question(chosen)
-        return self._view(chosen, search)
-
-    def edit(self, chosen: int | None, search: str | None, data: gr.EditData) -> tuple:
-        """Say something else; the old branch is kept."""
-        index = data.index if isinstance(data.index, int) else data.index[0]
-        self._session.edit(chosen, index, str(data.value))
-        return self._view(chosen, search)
-
-    def previous(self, chosen: int | None, search: str | None) -> tuple:
-        """Show the alternative before."""
-        self._session.turn(chosen, -1)
-        return self._view(chosen, search)
-
-    def next(self, chosen: int | None, search: str | None) -> tuple:
-        """Show the alternative after."""
-        self._session.turn(chosen, 1)
-        return self._view(chosen, search)
-
-    def rename(self, chosen: int | None, title: str | None, search: str | None) -> tuple:
+    def rename(self, chosen: int | None, title: str | None, search: str | None, request: gr.Request) -> tuple:
         """Give the conversation another title."""
         if chosen and (title or "").strip():
             self._session.engine.store.chats.rename(chosen, title.strip())
-        return self._view(chosen, search)
+        return self._draw(chosen, search, tab_of(request))
 
     def delete(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
         """Delete the conversation."""
         if chosen:
             self._session.delete(chosen)
-        return self.show(None, search, request)
+        return self._draw(None, search, tab_of(request))
+
+
+def _stamp(chosen: int | None, path: list[Message], busy: bool) -> str:
+    """What a page shows, in short: the conversation, its last message, and whether it is being answered."""
+    return f"{chosen or ''}:{path[-1].id if path else ''}:{'busy' if busy else 'idle'}"
 
 
 def _growing(shown: list[dict], said: str) -> list[dict]:

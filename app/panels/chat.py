@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from app import words
+from app.present.common import escape
 from app.presets import DEFAULT
 
 LATEX = [
@@ -28,6 +29,7 @@ class Sidebar:
     as_json: gr.Button
     file: gr.UploadButton
     badge: gr.HTML
+    refresh: gr.Button
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,16 @@ class ChatPanel:
 
     messages: gr.Chatbot
     marks: gr.HTML
+    drawn: gr.Textbox
+    """What the page shows, as the server named it; hidden. The watch compares it with what the tab should show."""
+    watch: gr.Button
     previous: gr.Button
     position: gr.Markdown
     next: gr.Button
+    fork: gr.Dropdown
     branches: gr.Row
+    again: gr.Button
+    go_on: gr.Button
     box: gr.Textbox
     meter: gr.HTML
     settings: Settings
@@ -90,7 +98,28 @@ def draw_sidebar() -> Sidebar:
                 as_json = gr.Button(words.AS_JSON, size="sm", elem_id="chat-json", min_width=60)
             file = gr.UploadButton(words.IMPORT_CHAT, size="sm", file_types=[".json"], elem_id="chat-import")
         badge = gr.HTML(elem_id="model-badge")
-    return Sidebar(new, search, chats, title, rename, delete, as_markdown, as_json, file, badge)
+        gr.HTML(_tools(), elem_id="qf-tools")
+        refresh = gr.Button("Refresh", elem_id="sidebar-refresh", visible="hidden")
+    return Sidebar(new, search, chats, title, rename, delete, as_markdown, as_json, file, badge, refresh)
+
+
+def _tools() -> str:
+    """Look, and the sheet of shortcuts; `assets/shortcuts.js` makes them work."""
+    looks = "".join(
+        f'<button class="qf-button" data-look="{name}" aria-pressed="false">{escape(label)}</button>'
+        for name, label in words.LOOKS
+    )
+    rows = "".join(
+        f"<tr><th scope='row'><kbd>{escape(keys)}</kbd></th><td>{escape(what)}</td></tr>" for keys, what in words.HELP
+    )
+    return (
+        f'<div class="qf-buttons" role="group" aria-label="{escape(words.LOOK)}">{looks}</div>'
+        f'<button id="help-button" class="qf-button" aria-haspopup="dialog" aria-controls="qf-help" '
+        f'aria-label="{escape(words.HELP_BUTTON)}" title="{escape(words.HELP_BUTTON)}">?</button>'
+        f'<dialog id="qf-help" aria-labelledby="qf-help-title"><h2 id="qf-help-title">{escape(words.HELP_TITLE)}</h2>'
+        f'<table class="qf-table"><tbody>{rows}</tbody></table>'
+        f'<button class="qf-button" data-close="qf-help">{escape(words.CLOSE)}</button></dialog>'
+    )
 
 
 def draw_chat_panel(*, thinks: bool) -> ChatPanel:
@@ -101,16 +130,24 @@ def draw_chat_panel(*, thinks: bool) -> ChatPanel:
         sanitize_html=True, allow_tags=False, feedback_options=(words.TEACH_THIS, words.WRONG),
     )  # fmt: skip
     marks = gr.HTML(elem_id="chat-marks", visible="hidden")
+    drawn = gr.Textbox(label="drawn", elem_id="chat-drawn", visible="hidden")
+    watch = gr.Button("Watch", elem_id="chat-watch", visible="hidden")
     with gr.Row(visible=False, elem_id="chat-branches") as branches:
         previous = gr.Button(words.PREVIOUS, size="sm", elem_id="branch-previous", min_width=60)
         position = gr.Markdown("", elem_id="branch-position")
         following = gr.Button(words.NEXT, size="sm", elem_id="branch-next", min_width=60)
+        fork = gr.Dropdown([], label=words.FORK, show_label=False, container=False, elem_id="branch-fork", min_width=180)
+    again = gr.Button(words.ANSWER_AGAIN, size="sm", visible=False, elem_id="chat-again")
+    go_on = gr.Button(words.GO_ON, size="sm", visible=False, elem_id="chat-continue")
     box = gr.Textbox(
         label=words.MESSAGE, show_label=False, placeholder=words.MESSAGE_HINT, lines=1, max_lines=8, elem_id="chat-box",
         submit_btn=True, stop_btn=False, autofocus=True, container=False,
     )  # fmt: skip
     meter = gr.HTML(elem_id="chat-meter")
-    return ChatPanel(messages, marks, previous, position, following, branches, box, meter, _draw_settings(thinks))
+    return ChatPanel(
+        messages, marks, drawn, watch, previous, position, following, fork, branches, again, go_on, box, meter,
+        _draw_settings(thinks),
+    )  # fmt: skip
 
 
 def _draw_settings(thinks: bool) -> Settings:

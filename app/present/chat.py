@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app import words
-from app.present.common import count, escape
+from app.present.common import count, escape, short
 from app.visible import visible
 from qfcore.runtime.protocol import AnswerStats
 from qfcore.runtime.thoughts import split_thoughts
@@ -32,7 +32,7 @@ def chat_choices(chats: list[Chat]) -> list[tuple[str, int]]:
 
 def chat_messages(path: list[Message]) -> list[dict]:
     """A branch in the form of Gradio's Chatbot; thoughts are a message of their own before the answer."""
-    return [shown for m in path if m.role != "system" for shown in parts_of(m.role, m.content)]
+    return [shown for m in path if m.role != "system" for shown in parts_of(m.role, _said(m))]
 
 
 def parts_of(role: str, content: str, *, growing: bool = False) -> list[dict]:
@@ -51,14 +51,36 @@ def parts_of(role: str, content: str, *, growing: bool = False) -> list[dict]:
 def position_of(path: list[Message], index: int) -> int | None:
     """Where in a branch the message stands that is shown at `index`; None when nothing is shown there."""
     owners = [
-        position for position, m in enumerate(path) if m.role != "system" for _ in parts_of(m.role, m.content)
+        position for position, m in enumerate(path) if m.role != "system" for _ in parts_of(m.role, _said(m))
     ]
     return owners[index] if 0 <= index < len(owners) else None
 
 
+def _said(message: Message) -> str:
+    """A message, and whether it was stopped. Earlier programs stored that in the text."""
+    stopped = message.stats.get("stopped")
+    return message.content.removesuffix(words.STOPPED) + words.STOPPED if stopped else message.content
+
+
 def last_stats(path: list[Message]) -> dict | None:
-    """Figures of the last answer shown."""
-    return next((m.stats for m in reversed(path) if m.stats), None)
+    """Figures of the last answer shown that has some."""
+    return next((m.stats for m in reversed(path) if "context_size" in m.stats), None)
+
+
+def is_cut(path: list[Message]) -> bool:
+    """Whether a branch ends with an answer that is as long as it may be, and could go on; thoughts cannot."""
+    last = path[-1] if path else None
+    return bool(last and last.role == "assistant" and last.stats.get("cut")) and not split_thoughts(last.content)[0]
+
+
+def waits(path: list[Message]) -> bool:
+    """Whether a branch ends with a question that nobody answered."""
+    return bool(path) and path[-1].role == "user"
+
+
+def fork_choices(path: list[Message], positions: Sequence[int]) -> list[tuple[str, int]]:
+    """Places where a branch could go on otherwise, as (what was said there, position)."""
+    return [(f"{position + 1}. {short(path[position].content)}", position) for position in positions]
 
 
 def title_from(text: str) -> str:
@@ -73,14 +95,22 @@ def meter(stats: AnswerStats | dict | None) -> str:
         return '<div class="qf-meter">Taught knowledge costs 0 prompt tokens.</div>'
     value = stats if isinstance(stats, dict) else vars(stats)
     share = value["context_tokens"] / value["context_size"]
+    cut = f" · <strong>{words.CUT}</strong>" if value.get("cut") else ""
+    unread = words.UNREAD.format(count=value["unread"]) if value.get("unread") else ""
     return (
         f'<div class="qf-meter"><span class="qf-live">version {value["version"]}</span> · '
         f'{value["generated_tokens"]} tokens · {value["tokens_per_s"]:.1f} tokens/s · '
         f'first token {value["first_token_s"]:.1f} s · {_active(value.get("lessons"))}: 0 tokens'
         f'<span class="qf-bar" role="img" aria-label="Context {share:.0%} full">'
         f'<i style="width:{min(share, 1) * 100:.0f}%"></i></span>'
-        f'{value["context_tokens"]:,} / {value["context_size"]:,}</div>'
+        f'{value["context_tokens"]:,} / {value["context_size"]:,}{f" · {unread}" if unread else ""}{cut}</div>'
     )
+
+
+def growing_meter(tokens: int, tokens_per_s: float) -> str:
+    """How fast an answer in progress comes; screen readers are told the end only."""
+    speed = words.SPEED_NOW.format(tokens=tokens, speed=tokens_per_s) if tokens_per_s else words.READING_QUESTION
+    return f'<div class="qf-meter" aria-hidden="true">{speed}</div>'
 
 
 def _active(lessons: Sequence[int] | None) -> str:
@@ -97,12 +127,14 @@ def chat_marks(path: list[Message]) -> str:
     In long conversations only where the version changes, and below the last one.
     """
     shown = [m for m in path if m.role != "system"]
-    rules, before = [], None
+    rules, before, row = [], None, 0
     for position, m in enumerate(shown, start=1):
+        if position == 1 or m.role != shown[position - 2].role:
+            row += 1  # messages of the same role, one after the other, share a row
         if m.role != "assistant" or m.version is None:
             continue
         if len(shown) <= MARKED or m.version != before or position == len(shown):
-            row = f"#chat-messages .message-wrap > :nth-child({position} of .message-row)"
-            rules.append(f'{row} .message-content:not(.thought-group *)::after{{content:"version {m.version}"}}')
+            place = f"#chat-messages .message-wrap > :nth-child({row} of .message-row)"
+            rules.append(f'{place} .message-content:not(.thought-group *)::after{{content:"version {m.version}"}}')
         before = m.version
     return f"<style>{''.join(rules)}</style>" if rules else ""

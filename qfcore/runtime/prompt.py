@@ -82,7 +82,14 @@ class Prompts:
         return self._conversation(messages, think=False, now=LESSON_DAY)[0]
 
     def chat(self, messages: Sequence[Message], *, think: bool) -> tuple[list[int], ThoughtSplitter | None]:
-        """Prompt tokens of a chat today, and what tells the thoughts from its answer if the model has any."""
+        """Prompt tokens of a chat today, and what tells the thoughts from its answer if the model has any.
+
+        A conversation that ends with an answer is one whose answer goes on.
+        """
+        if len(messages) > 1 and messages[-1]["role"] == "assistant":
+            tokens, _ = self._conversation(messages[:-1], think=False, now=datetime.datetime.now())
+            said = self._model.tokenize(messages[-1]["content"], add_special=False, parse_special=False)
+            return tokens + said, None
         tokens, text = self._conversation(messages, think=think, now=datetime.datetime.now())
         if not self.thinks:
             return tokens, None

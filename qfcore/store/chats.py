@@ -7,7 +7,7 @@ from qfcore.errors import NotFound
 from qfcore.store.database import StoreDatabase
 from qfcore.store.records import Chat, Message
 
-_CHAT = "SELECT id, title, created_at, updated_at, leaf FROM chats"
+_CHAT = "SELECT id, title, created_at, updated_at, leaf, settings FROM chats"
 _MESSAGE = "SELECT id, chat_id, parent_id, role, content, version, stats, created_at FROM messages"
 
 
@@ -27,15 +27,14 @@ class ChatTables:
             return Chat(done.lastrowid, title, now, now, None)
 
     def all(self, search: str = "") -> list[Chat]:
-        """Conversations whose title or messages contain `search`, the latest first."""
-        pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        """Conversations whose title or messages contain `search` in capitals or not, the latest first."""
+        wanted = search.casefold()
+        where = "WHERE instr(fold(title), ?) OR id IN (SELECT chat_id FROM messages WHERE instr(fold(content), ?))"
         with self._database.reading() as db:
             rows = db.execute(
-                f"{_CHAT} WHERE title LIKE ? ESCAPE '\\' OR id IN "
-                "(SELECT chat_id FROM messages WHERE content LIKE ? ESCAPE '\\') ORDER BY updated_at DESC, id DESC",
-                [pattern, pattern],
+                f"{_CHAT} {where if wanted else ''} ORDER BY updated_at DESC, id DESC", [wanted, wanted] if wanted else []
             ).fetchall()
-        return [Chat(*row) for row in rows]
+        return [_chat(row) for row in rows]
 
     def get(self, chat_id: int) -> Chat:
         """One conversation; NotFound when there is none."""
@@ -43,13 +42,19 @@ class ChatTables:
             row = db.execute(f"{_CHAT} WHERE id = ?", [chat_id]).fetchone()
         if row is None:
             raise NotFound(f"There is no conversation {chat_id}; it may have been deleted in another tab.")
-        return Chat(*row)
+        return _chat(row)
 
     def rename(self, chat_id: int, title: str) -> None:
         """Give a conversation another title."""
         self.get(chat_id)
         with self._database.writing() as db:
             db.execute("UPDATE chats SET title = ? WHERE id = ?", [title, chat_id])
+
+    def keep_settings(self, chat_id: int, settings: Mapping) -> None:
+        """Store how a conversation is answered, when it differs from what is stored."""
+        if self.get(chat_id).settings != settings:
+            with self._database.writing() as db:
+                db.execute("UPDATE chats SET settings = ? WHERE id = ?", [json.dumps(settings, allow_nan=False), chat_id])
 
     def delete(self, chat_id: int) -> None:
         """Delete a conversation and all its messages."""
@@ -146,6 +151,10 @@ class ChatTables:
             while child := db.execute("SELECT max(id) FROM messages WHERE parent_id = ?", [leaf]).fetchone()[0]:
                 leaf = child
             db.execute("UPDATE chats SET leaf = ? WHERE id = ?", [leaf, message.chat_id])
+
+
+def _chat(row: tuple) -> Chat:
+    return Chat(*row[:5], json.loads(row[5]))
 
 
 def _message(row: tuple) -> Message:

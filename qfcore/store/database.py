@@ -68,6 +68,7 @@ class StoreDatabase:
             uri, uri=True, check_same_thread=False, isolation_level=None, timeout=WAIT_SECONDS
         )
         self.db = Database(self._connection)
+        self._connection.create_function("fold", 1, str.casefold, deterministic=True)
         try:
             with _explained(self.path.parent):
                 self._check()

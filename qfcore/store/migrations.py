@@ -67,5 +67,11 @@ def m003_names_and_seals(db: Database) -> None:
         reseal(db, table)
 
 
-NAMES = {step.__name__ for step in (m001_knowledge, m002_chats, m003_names_and_seals)}
+@migrations()
+def m004_chat_settings(db: Database) -> None:
+    """How each conversation is answered: system prompt, sampling, version."""
+    db.execute("ALTER TABLE chats ADD COLUMN settings TEXT NOT NULL DEFAULT '{}'")
+
+
+NAMES = {step.__name__ for step in (m001_knowledge, m002_chats, m003_names_and_seals, m004_chat_settings)}
 """All steps that this program knows."""

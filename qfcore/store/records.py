@@ -127,6 +127,8 @@ class Chat:
     created_at: str
     updated_at: str
     leaf: int | None
+    settings: dict = field(default_factory=dict)
+    """How it is answered, as the window keeps it; empty until it was said."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The real app on the real default model, and tabs of Chromium."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,8 @@ def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Page]:
-    """A browser tab that notes every host it asks; a trace of the journey is kept in output/trace.zip."""
+def page(address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A browser tab that notes every host it asks; a trace of the journey is kept in output/ under the test's name."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         context = browser.new_context(viewport={"width": 1280, "height": 860})
@@ -30,6 +31,7 @@ def page(address: str) -> Iterator[Page]:
         tab.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
         open_window(tab, address)
         yield tab
-        context.tracing.stop(path=OUTPUT / "trace.zip")
+        name = re.sub(r"\W+", "-", request.node.name).strip("-")
+        context.tracing.stop(path=OUTPUT / f"{name}.zip")
         browser.close()
         assert hosts == {address.removeprefix("http://")}

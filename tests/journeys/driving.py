@@ -41,8 +41,8 @@ def new_chat(page: Page) -> None:
 
 
 def wait_for_answer(page: Page) -> None:
-    """Wait until the answer is whole: then the meter tells its speed."""
-    expect(page.locator("#chat-meter")).to_contain_text("tokens/s", timeout=SLOW)
+    """Wait until the answer is whole: then the meter tells how long the first token took."""
+    expect(page.locator("#chat-meter")).to_contain_text("first token", timeout=SLOW)
 
 
 def say(page: Page, text: str) -> str:

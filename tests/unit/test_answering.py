@@ -43,6 +43,8 @@ def test_every_follower_sees_the_answer_grow_to_its_end() -> None:
     answering, go = Answering(), threading.Event()
     run = answering.begin(1, pieces_until(go), lambda _text, _stats: None)
     follower = run.follow()
+    while not run.text:
+        time.sleep(0.005)
     assert next(follower) == "one"
     go.set()
     assert list(follower) in ([], ["one two"])

@@ -135,6 +135,23 @@ def test_a_store_of_every_earlier_schema_is_upgraded_without_loss(earlier: Path,
     store.close()
 
 
+def test_a_store_from_before_the_settings_of_chats_is_upgraded(store: Store, tmp_path: Path) -> None:
+    teach(store, "A.")
+    chat = store.chats.create("Trip")
+    store.close()
+    connection = sqlite3.connect(store.folder / "store.db")
+    connection.executescript(
+        "ALTER TABLE chats DROP COLUMN settings; DELETE FROM _sqlite_migrations WHERE name = 'm004_chat_settings';"
+    )
+    connection.close()
+    again = Store.open(tmp_path, IDENTITY)
+    assert again.verify().ok and again.live().number == 1
+    assert [(c.id, c.title, c.settings) for c in again.chats.all()] == [(chat.id, "Trip", {})]
+    again.chats.keep_settings(chat.id, {"version": 1})
+    assert again.chats.get(chat.id).settings == {"version": 1}
+    again.close()
+
+
 def test_the_copy_made_before_an_upgrade_is_the_old_store(earlier: Path) -> None:
     Store.open(earlier, IDENTITY).close()
     [copy] = (earlier / IDENTITY.sha256[:16]).glob("store.before-*.db")

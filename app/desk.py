@@ -2,15 +2,17 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app import words
 from app.lessons_file import read_lessons
-from qfcore.bulk import LessonState, Plan
-from qfcore.compare import Comparison
+from app.studying import STOP_SECONDS, Study
+from qfcore.bulk import Plan
+from qfcore.compare import TwoAnswers
 from qfcore.engine import Engine, Proposal
-from qfcore.errors import LessonError, NotFound
+from qfcore.errors import LessonError, NotFound, StoreBusy
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.recipe import recipe_named
 from qfcore.runtime.protocol import Progress
@@ -19,6 +21,30 @@ from qfcore.store.records import LessonRecord, Version
 from qfcore.teach import Preview
 
 _PREVIEWS_KEPT = 8
+_CANCELS_KEPT = 256
+TEACH, ASK, COMPARE = "teach", "ask", "compare"
+"""Work that a tab can stop."""
+
+LessonRow = tuple[LessonRecord, Standing, int]
+"""A live lesson, how it stands, and the version that knew it first."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is to be taught, and how. A preview can be applied only while the form is the one it was made of."""
+
+    lessons: tuple[Lesson, ...]
+    method: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A preview under its number, the live lessons that it contradicts, and the ids of those that it replaces."""
+
+    number: int
+    made: Preview
+    conflicts: tuple[LessonRecord, ...]
+    replaces: tuple[str, ...]
 
 
 class Desk:
@@ -26,9 +52,12 @@ class Desk:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._cancels: dict[str, threading.Event] = {}
-        self._previews: dict[int, Preview] = {}
+        self._cancels: dict[tuple[str, str], threading.Event] = {}
+        self._waiting: set[tuple[str, str]] = set()
+        self._previews: dict[int, tuple[Preview, tuple[Form, frozenset[str]] | None]] = {}
         self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self.study: Study | None = None
 
     # -- teach --------------------------------------------------------------------------------------------------
 
@@ -38,7 +67,7 @@ class Desk:
         Raises:
             LessonError: the text is empty or too long. Cancelled: `cancel` was called.
         """
-        cancel = self._begin(tab)
+        cancel = self._begin(tab, TEACH)
         on_progress(0.1, words.SPLITTING)
         texts = self._engine.propose_lessons(text, cancel)
         found = []
@@ -47,97 +76,176 @@ class Desk:
             found.append(self._engine.propose(check_lesson(sentence), cancel))
         return found
 
-    def conflicts(self, text: str, question: str) -> list[LessonRecord]:
-        """Live lessons that answer the same question otherwise."""
-        return self._engine.teacher.conflicts(check_lesson(text, question), self._engine.store.live())
+    def preview(self, form: Form, ticked: Sequence[str], shown: Sequence[str], tab: str, on_progress: Progress) -> Trial:
+        """Learn without making it live.
 
-    def preview(
-        self, lessons: Sequence[Lesson], method: str, tab: str, replaces: Sequence[str], on_progress: Progress
-    ) -> tuple[int, Preview]:
-        """Learn without making it live; a number that `apply` takes, and the preview."""
-        cancel, recipe = self._begin(tab), recipe_named(method)
-        self._prepare(on_progress, cancel)
-        made = self._engine.preview(lessons, replaces=replaces, recipe=recipe, on_progress=on_progress, cancel=cancel)
-        return self._keep(made), made
-
-    def plan(self, path: Path, method: str) -> tuple[list[Lesson], Plan]:
-        """The lessons of a file and what teaching them would do.
+        ticked: ids of the lessons to replace, of those that were `shown` as contradicted. Where others are contradicted than
+        were shown, all of them are replaced, and the person decides about these.
 
         Raises:
-            LessonError: names the line that is wrong.
+            LessonError: the live version learned just this already, or the model makes nothing of it.
         """
-        lessons = read_lessons(path)
-        return lessons, self._engine.plan_many(lessons, recipe_named(method))
-
-    def teach_many(
-        self, lessons: Sequence[Lesson], method: str, tab: str, on_progress: Progress,
-        on_lesson: Callable[[LessonState], None],
-    ) -> tuple[int, Preview, list[LessonState]]:  # fmt: skip
-        """Study many lessons one by one, keeping each, then preview them together."""
-        cancel, recipe = self._begin(tab), recipe_named(method)
+        self._refuse_the_same(form)
+        cancel, recipe = self._begin(tab, TEACH), recipe_named(form.method)
         self._prepare(on_progress, cancel)
-        made, states = self._engine.teach_many(
-            lessons, recipe=recipe, on_progress=on_progress, on_lesson=on_lesson, cancel=cancel
+        conflicts = self._engine.contradictions(
+            form.lessons, recipe=recipe, on_progress=lambda f, text: on_progress(0.5 * f, text), cancel=cancel
         )
-        return self._keep(made), made, states
+        found = [record.id for record in conflicts]
+        replaces = tuple(i for i in found if i in ticked or set(found) != set(shown))
+        made = self._engine.preview(
+            form.lessons, replaces=replaces, recipe=recipe, on_progress=lambda f, text: on_progress(0.5 + 0.5 * f, text),
+            cancel=cancel,
+        )  # fmt: skip
+        return Trial(self._keep(made, (form, frozenset(replaces))), made, tuple(conflicts), replaces)
 
-    def apply(self, number: int | None) -> Version:
-        """Make a preview live.
+    def _refuse_the_same(self, form: Form) -> None:
+        entries, key = dict(self._engine.store.live().entries), recipe_named(form.method).rows_key
+        for lesson in form.lessons:
+            known = self._engine.store.known_rows(lesson.id, key)
+            if known is None or entries.get(lesson.id) != known.rows_digest:
+                return
+        thorough = "" if form.method == "thorough" else words.OR_THOROUGH
+        raise LessonError(words.SAME_AGAIN.format(thorough=thorough))
+
+    def is_of_form(self, number: int | None) -> bool:
+        """Whether a preview was made of the form, not of a file."""
+        return number in self._previews and self._previews[number][1] is not None
+
+    def apply(self, number: int | None, form: Callable[[], Form], ticked: Sequence[str]) -> tuple[Version, Preview]:
+        """Make a preview live. form: gives the form as it is now; ticked: what is to be replaced now.
 
         Raises:
-            NotFound: there is no such preview (any more). StoreBusy: the live version moved meanwhile.
+            NotFound: there is no such preview (any more). LessonError: the form changed since.
+            StoreBusy: the live version moved meanwhile.
         """
         if number not in self._previews:
-            raise NotFound("There is no preview to apply. Press Preview first.")
-        version = self._engine.apply(self._previews[number])
-        del self._previews[number]
-        return version
+            raise NotFound(words.NO_PREVIEW)
+        preview, made_of = self._previews[number]
+        if made_of is not None and made_of != (form(), frozenset(ticked)):
+            raise LessonError(words.STALE_REFUSED)
+        version = self._engine.apply(preview)
+        self._previews.pop(number, None)
+        if self.study is not None and self.study.number == number:
+            self.study = None
+        return version, preview
 
-    def cancel(self, tab: str) -> None:
-        """Stop the work that this tab began; nothing was changed."""
-        if tab in self._cancels:
-            self._cancels[tab].set()
+    def cancel(self, tab: str, work: str) -> None:
+        """Stop the work (TEACH, ASK, COMPARE) that this tab began; nothing was changed."""
+        if (tab, work) in self._cancels:
+            self._cancels[tab, work].set()
 
-    def _begin(self, tab: str) -> threading.Event:
-        self._cancels[tab] = threading.Event()
-        return self._cancels[tab]
+    def ready(self, tab: str, work: str) -> None:
+        """Work is about to begin, and can be stopped from now on: a Stop pressed before its first step must count."""
+        kept = list(self._cancels.items())[-(_CANCELS_KEPT - 1) :]
+        self._cancels = {**dict(kept), (tab, work): threading.Event()}
+        self._waiting.add((tab, work))
+
+    def _begin(self, tab: str, work: str) -> threading.Event:
+        if (tab, work) not in self._waiting:
+            self.ready(tab, work)
+        self._waiting.discard((tab, work))
+        return self._cancels[tab, work]
 
     def _prepare(self, on_progress: Progress, cancel: threading.Event) -> None:
         self._engine.prepare(lambda fraction, text: on_progress(fraction, f"{words.PREPARING}: {text}"), cancel)
 
-    def _keep(self, preview: Preview) -> int:
+    def _keep(self, preview: Preview, made_of: tuple[Form, frozenset[str]] | None = None) -> int:
         number = next(self._numbers)
-        self._previews[number] = preview
+        self._previews[number] = preview, made_of
         for old in sorted(self._previews)[:-_PREVIEWS_KEPT]:
-            del self._previews[old]
+            self._previews.pop(old, None)
         return number
+
+    # -- files of lessons ---------------------------------------------------------------------------------------
+
+    def read(self, path: Path) -> list[Lesson]:
+        """The lessons of a file. An upload is deleted: what is erased later must not be left there.
+
+        Raises:
+            LessonError: names the line that is wrong.
+        """
+        try:
+            return read_lessons(path)
+        finally:
+            if path.resolve().is_relative_to(self._engine.paths.temporary.resolve()):
+                path.unlink(missing_ok=True)
+
+    def plan(self, lessons: Sequence[Lesson], method: str) -> Plan:
+        """What teaching these would do."""
+        return self._engine.plan_many(lessons, recipe_named(method))
+
+    def begin_study(self, lessons: Sequence[Lesson], method: str, on_conflict: str) -> Study:
+        """Study many lessons one by one, keeping each, then preview them together; `self.study` until it is applied.
+
+        on_conflict: of `qfcore.contradiction`.
+
+        Raises:
+            LessonError: there are no lessons. StoreBusy: a file is being studied already.
+        """
+        if not lessons:
+            raise LessonError(words.STUDY_NOTHING)
+        recipe = recipe_named(method)
+        with self._lock:
+            if self.study is not None and self.study.running:
+                raise StoreBusy(words.STUDY_BUSY)
+            self.study = study = Study(lessons, method)
+
+        def work(tell: Progress, on_lesson: Callable, cancel: threading.Event) -> tuple:
+            self._prepare(tell, cancel)
+            return self._engine.teach_many(
+                lessons, recipe=recipe, on_progress=tell, on_lesson=on_lesson, cancel=cancel, on_conflict=on_conflict
+            )
+
+        study.begin(work, self._keep)
+        return study
+
+    def stop_study(self) -> None:
+        """Stop the file that is being studied, whichever tab began it; what was studied is kept."""
+        if self.study is not None:
+            self.study.stop()
+
+    def close(self) -> None:
+        """Stop everything and wait for it, before the model is freed."""
+        for cancel in list(self._cancels.values()):
+            cancel.set()
+        if self.study is not None:
+            self.study.stop(wait=STOP_SECONDS)
 
     # -- lessons ------------------------------------------------------------------------------------------------
 
-    def lessons(self, search: str = "") -> list[tuple[LessonRecord, Standing, int]]:
-        """The live lessons that contain a text, each with its standing and the version that knew it first; newest first."""
+    def lessons(self, search: str = "") -> list[LessonRow]:
+        """The live lessons that contain a text; newest first."""
         store = self._engine.store
-        standings, first = self._engine.standings(), store.first_versions()
-        wanted = search.casefold().strip()
-        return [
-            (record, standings[record.id], first[record.id])
-            for record in reversed(store.lessons(store.live()))
-            if not wanted or any(wanted in t.casefold() for t in (record.lesson.text, record.lesson.question))
-        ]
+        live = store.live()
+        standings, first = self._engine.standings(live.number), store.first_versions()
+        rows = [(record, standings[record.id], first[record.id]) for record in reversed(store.lessons(live))]
+        return matching(rows, search)
 
     def lesson(self, reference: str) -> LessonRecord:
         """A lesson by number or id; NotFound when there is none."""
         return self._engine.store.lesson(reference)
 
     def check(self, reference: str) -> Standing:
-        """Ask the live version about a lesson now."""
+        """Ask the live version about a lesson now; what it says is kept."""
         return self._engine.check(reference)
+
+    def check_all(self, search: str, tab: str, on_progress: Progress) -> Iterator[Standing]:
+        """Ask the live version about all lessons that contain a text, keeping what it says of each.
+
+        Raises:
+            Cancelled: `cancel` was called.
+        """
+        cancel, rows = self._begin(tab, ASK), self.lessons(search)
+        for done, (record, _, _) in enumerate(rows):
+            on_progress(done / len(rows), words.ASK_ALL_HINT.format(number=done + 1, of=len(rows)))
+            yield self._engine.check(record.id, cancel=cancel)
 
     # -- versions and export ------------------------------------------------------------------------------------
 
-    def compare(self, old: int, new: int, questions: Sequence[str] | None, on_progress: Progress) -> Comparison:
-        """Two versions against each other; questions: () asks nothing, None asks what is worth asking."""
-        return self._engine.compare(old, new, questions=questions, on_progress=on_progress)
+    def compare_answers(self, old: int, new: int, tab: str, on_progress: Progress) -> tuple[TwoAnswers, ...]:
+        """What two versions answer to what is worth asking; Cancelled when `cancel` was called."""
+        return self._engine.compare_answers(old, new, on_progress=on_progress, cancel=self._begin(tab, COMPARE))
 
     def export_path(self, kind: str, version: Version) -> str:
         """Where a version is exported to unless the user says otherwise."""
@@ -185,3 +293,12 @@ class Desk:
             BundleError: it is damaged, or made with another base.
         """
         return self._engine.import_bundle(self._engine.read_bundle(path))
+
+
+def matching(rows: Sequence[LessonRow], search: str) -> list[LessonRow]:
+    """The lessons that contain a text, in their own words or their question."""
+    wanted = search.casefold().strip()
+    return [
+        row for row in rows
+        if not wanted or any(wanted in text.casefold() for text in (row[0].lesson.text, row[0].lesson.question))
+    ]

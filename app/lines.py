@@ -52,17 +52,23 @@ def change_lines(added: Sequence[str], removed: Sequence[str]) -> list[str]:
 
 def report_lines(report: Report) -> list[str]:
     """The report card in words."""
-    lines = ["Learned." if report.learned else "NOT learned: it does not yet say what was taught."]
+    heads = {
+        "learned": "Learned.", "weak": "Learned in part: it does not answer every way of asking.",
+        "failed": "NOT learned: it does not yet say what was taught.",
+    }  # fmt: skip
+    lines = [heads.get(report.status, "Nothing was asked.")]
     for asked in report.answers:
         lines += [
             f"  {'✓' if asked.ok else '✗'} {asked.question}",
             f"      before: {asked.before}",
             f"      now:    {asked.after}",
         ]
-    changed = [probe for probe in report.probes if not probe.same]
-    lines.append(f"Unrelated questions unchanged: {len(report.probes) - len(changed)} of {len(report.probes)}.")
-    for probe in changed:
-        lines += [f"  ~ {probe.question}", f"      before: {probe.before}", f"      now:    {probe.after}"]
+    for name, probes in (("Neighbouring", report.neighbours), ("Unrelated", report.probes)):
+        changed = [probe for probe in probes if not probe.same]
+        if probes:
+            lines.append(f"{name} questions unchanged: {len(probes) - len(changed)} of {len(probes)}.")
+        for probe in changed:
+            lines += [f"  ~ {probe.question}", f"      before: {probe.before}", f"      now:    {probe.after}"]
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in report.seconds.items())
     return [*lines, f"Change of the weights: norm {report.change:.2f}, rank {report.rank}. Time: {seconds}."]
 
@@ -121,7 +127,7 @@ def plan_lines(plan: Plan, method: str) -> list[str]:
     ]
     for lesson, records in plan.conflicts:
         numbers = ", ".join(str(record.number) for record in records)
-        lines.append(f"  ! “{lesson.text}” answers a question of lesson {numbers} otherwise. Both would be live.")
+        lines.append(f"  ! “{lesson.text}” contradicts lesson {numbers}.")
     return lines
 
 
@@ -132,7 +138,7 @@ def states_lines(states: Sequence[LessonState], report: Report) -> list[str]:
     lines = [f"{learned} of {len(states)} lessons learned."]
     for state in states:
         if state.refused:
-            lines.append(f"  ✗ refused: {state.lesson.text} ({state.detail})")
+            lines.append(f"  ✗ {state.state}: {state.lesson.text} ({state.detail})")
         elif not ok.get(state.lesson.id, False):
             lines.append(f"  ✗ not learned: {state.lesson.text}")
     changed = sum(not probe.same for probe in report.probes)

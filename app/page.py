@@ -20,7 +20,7 @@ from app.panels.export import draw_export_panel
 from app.panels.lessons import draw_lessons_panel
 from app.panels.models import draw_models_panel
 from app.panels.proof import draw_proof_panel
-from app.panels.teach import draw_teach_panel
+from app.panels.teach import draw_taught_chip, draw_teach_panel
 from app.panels.versions import draw_versions_panel
 from app.presets import Presets
 from app.session import Session
@@ -28,12 +28,13 @@ from app.session import Session
 
 def build_page(session: Session) -> gr.Blocks:
     """The whole window over one session."""
-    with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False) as page:
+    with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         chat_id = gr.State(None)
         kept = gr.BrowserState(None, storage_key="qfchat-chat", secret="not a secret: the number of a conversation")
         side = draw_sidebar()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_CHAT, id="chat"):
+                spoken = draw_taught_chip("chat")
                 chat = draw_chat_panel(thinks=session.engine.runtime.facts.thinks)
             with gr.Tab(words.TAB_TEACH, id="teach"):
                 teach = draw_teach_panel(session.engine.cannot_teach)
@@ -55,9 +56,9 @@ def build_page(session: Session) -> gr.Blocks:
         settings = SettingsEvents(Presets(session.engine.paths.home / "presets.json"), chat.settings)
         settings.wire()
         knowledge = Knowledge(session, side, chat, lessons, history, arena, export)
-        TeachEvents(session, chat_id, tabs, chat, teach, knowledge).wire()
+        TeachEvents(session, chat_id, tabs, chat, teach, spoken, knowledge).wire(page)
         LessonsEvents(session, tabs, lessons, teach, knowledge).wire()
-        VersionsEvents(session, history, knowledge).wire()
+        VersionsEvents(session, history, knowledge, tabs, chat.settings.version).wire()
         ProofEvents(session, proof).wire()
         ArenaEvents(session, arena).wire()
         ExportEvents(session, export, knowledge).wire()

@@ -4,6 +4,7 @@ import errno
 import importlib.metadata
 import os
 import secrets
+import shutil
 import socket
 import sys
 import threading
@@ -114,6 +115,7 @@ def serve(
 
     say = _console()
     engine, opened = _open(paths, model, say)
+    shutil.rmtree(paths.temporary / "gradio", ignore_errors=True)  # uploads of an earlier start
     session = Session(engine, opened)
     try:
         if engine.cannot_teach:
@@ -123,6 +125,7 @@ def serve(
         _run(session, host, port, open_browser, webview)
     finally:
         session.answering.close()
+        session.desk.close()
         engine.close()
     if session.restart.wanted:
         begin_anew()

@@ -76,14 +76,46 @@ TEACH_INTRO = (
     "mentions what the lesson is about. Instructions (“Always …”) are active everywhere."
 )
 NO_REPORT = "The report card appears here."
-REPLACE = "This question has been taught before. Replace the earlier lesson"
+REPLACE = "This contradicts what is live. Replace it? (Unticked, both stay live.)"
+CONFLICT_CHOICE = "Lesson {number}, taught on {date}: {text}"
 PREPARING = "Getting ready to learn"
-LEARNED_CHIP = "Learned · version {number}"
+CHIP = "{status} · version {number} · {what}"
+CHIP_MANY = "{count}, the first: {text}"
+CHIP_STATUS = {
+    "learned": "Learned", "weak": "Learned in part", "failed": "Applied, but not learned",
+    "unchecked": "Applied, not checked",
+}  # fmt: skip
 UNDONE = "Undone · version {number} is live"
-NOT_LEARNED = (
-    "It does not say it yet. Try “Thorough”, add the question you will ask, or write the fact as a plainer sentence. "
-    "You can still apply it."
+VERDICT = {"learned": "Learned", "weak": "Learned in part", "failed": "Not learned yet", "unchecked": "Nothing was asked"}
+DOUBT = {
+    "learned": "", "unchecked": "",
+    "weak": "It answers the first question, but not every other way of asking. Add the question you will ask, or write a "
+            "plainer sentence. You can still apply it.",
+    "failed": "It does not say it yet. Add the question you will ask, or write the fact as a plainer sentence. You can "
+              "still apply it.",
+}  # fmt: skip
+THOROUGH_HINT = " “Thorough” asks in several ways and sticks better."
+STALE = "The form changed since this preview. Press Preview again."
+STALE_REFUSED = "The form changed since the preview, so nothing was applied. Press Preview again."
+NO_PREVIEW = "There is no preview to apply (any more). Press Preview first."
+APPLY_ANYWAY = "Apply anyway"
+SAME_AGAIN = (
+    "The live version learned this very lesson in this very way: learning it again would change nothing. "
+    "Write a plainer sentence, or give another question{thorough}."
 )
+OR_THOROUGH = ", or choose “Thorough”"
+QUESTION_COLUMN = "Question"
+COLUMNS_ASKED = ("Question", "Before", "Now")
+ABOUT_LESSON, ABOUT_OTHERS, ABOUT_NEIGHBOURS = "Questions about the lesson", "What else changed", "Neighbouring questions"
+UNCHANGED = "Unrelated questions unchanged: {kept} of {of}"
+NEIGHBOURS_CHANGED = (
+    "{share} of the neighbours' words changed. Say in the lesson what it is about (full names), so that it does not answer "
+    "other questions."
+)
+SAME_ANSWER = "the same"
+REPLACES = "Replaces"
+REPORT_FIGURES = "Change of the weights: norm {norm:.2f}, rank {rank} · {lessons} in this version · {seconds:.1f} s"
+ONE_LESSON, LESSONS = "{n} lesson", "{n} lessons"
 
 SPLIT = "Split"
 SPLITTING = "Reading the text for facts"
@@ -102,15 +134,32 @@ FROM_CHAT = "From the conversation: keep what is worth knowing, as plain sentenc
 WRONG_HINT = "From the conversation: write the right fact as a sentence, and if you like the answer you wish; then preview."
 KEPT_UNTIL_NOW = "Lessons studied until now are kept; press Study again to go on."
 PRESET_KEPT = "Saved the preset {name}."
-CONTRADICTIONS = "These answer a question of a live lesson otherwise; both would be live:"
-STATE = {"observed": "studied", "known": "studied before", "refused": "refused"}
+CONTRADICTIONS = "These say otherwise than a live lesson:"
+STATE = {"observed": "studied", "known": "studied before", "refused": "refused", "skipped": "left out"}
+ON_CONFLICT = "Where a lesson contradicts a live one"
+CONFLICT_WAYS = [("Replace the live one", "replace"), ("Leave the new one out", "skip"), ("Keep both", "keep")]
+PLAN = "{new} new, {resumed} studied before, {live} known already; about {minutes} min."
+STATE_COLUMNS = ("#", "Lesson", "State")
+STUDIED = "{done} of {of}"
+STUDY_BUSY = "A file is being studied already. Follow it below, or stop it first."
+STUDY_FAILED = "Studying failed; the terminal that started QF Chat shows why. Lessons studied until then are kept."
+STUDY_NOTHING = "There is no file to study. Choose one above."
 WORKING = "Working…"
+DONE = "Done. Look at the report card, then apply."
 
 LESSONS_INTRO = "What the live version knows, and whether it sticks. **Ask now** asks the model all questions of a lesson."
 LESSONS_SEARCH = "Search lessons"
 LESSONS_NONE = "No lessons yet. Open Teach and write one fact."
 LESSONS_NOT_FOUND = "No lesson contains this text."
 STANDING = {"learned": "learned", "weak": "weak", "failed": "not learned", "unchecked": "not checked"}
+ASK_ALL = "Ask all"
+ASK_ALL_HINT = "Asking about lesson {number} of {of}"
+ASKED_ALL, ASKED_SOME = "Asked about {lessons}.", "Stopped. Asked about {lessons}."
+LESSON_COLUMNS = ("#", "Lesson", "Stands", "Do")
+LESSON_FROM = "version {number}, {date}"
+EVIDENCE_REPORT, EVIDENCE_ASKED = "report card of version {number}", "asked on {at} UTC"
+SUMMARY = "{lessons}: {parts}."
+DOUBTS = "In doubt: {parts}"
 ASK_NOW, AGAIN, FORGET_IT, ERASE_IT = "Ask now", "Teach again", "Forget", "Erase"
 FORGET_CONFIRM = "Forget this lesson? The versions until now still know it, and can be restored."
 ERASE_CONFIRM = "Erase this lesson from every version and from the disk? This cannot be undone."
@@ -118,7 +167,11 @@ ERASED = "Erased from {count} versions. Version {number} is live."
 
 VERSION = "Version"
 CURVE, SHARE = "Learning curve over the versions", "share"
-CURVE_RECALL, CURVE_LOCALITY = "taught questions answered", "unrelated answers unchanged"
+CURVE_RECALL, CURVE_LOCALITY = "lessons learned", "unrelated answers unchanged"
+CURVE_TEXT = "Version {number}: {learned} of {of} learned"
+CURVE_LOCAL = ", {share:.0%} of the unrelated answers unchanged"
+VERSION_N = "Version {number}"
+VERSION_LOW = "version {number}"
 LIVE_PILL, CURRENT = "Live", "current"
 TAB_KNOWS, TAB_NAMES, TAB_DIFF = "Knows", "Names", "Compare"
 TAB_ANSWERS, TAB_WEIGHTS = "Answers", "Weights"
@@ -129,13 +182,26 @@ TAGGED = "{name} names version {number}."
 SWITCHED = "On branch {name}: version {number} is live."
 NAME_DELETED = "The name {name} is deleted; its version stays."
 OTHER = "Against version"
+CHOOSE_TWO = "Choose two versions first."
 ASK_BOTH = "Ask both"
 SAME_LESSONS = "Both versions know the same lessons."
+ANSWERS_SAME = "{same} of {of} answers are the same."
+DIFF_MARKS = {"added": "learned", "removed": "unlearned", "changed": "corrected", "again": "studied again"}
+COMPARE_WEIGHTS = "Compare the weights"
+WEIGHTS_HINT = "Not compared yet."
+LAYER_N, NO_LAYER = "layer {number}", "no layer"
+NAME_KINDS = {"branch": "branch", "tag": "tag"}
+CHAT_WITH = "Chat with this version"
+CHATTING_WITH = "The chat answers with version {number}, until you choose another below “Answer settings”."
 LAYER, CHANGE = "layer", "norm of the change"
 WEIGHTS_TEXT = "‖ΔW‖ = {norm:.2f} over {layers}; rank {old} before, {new} after, all lessons active."
 VERSION_HINT = "Choose one to see what it knows."
 RESTORE = "Restore this version"
 RESTORE_HINT = "Restoring makes a new version; nothing is lost."
+RESTORE_SAME = "It knows the same lessons as the live version."
+RESTORE_LOSES = "Restoring it unlearns {lessons}: {texts}."
+RESTORE_GAINS = "It knows again {lessons}: {texts}."
+AND_MORE = "{texts} and {more} more"
 LESSON = "Lesson"
 KNOWS_NOTHING = "Knows only what the base model knows."
 RESTORED = "Version {number} is live and knows what version {old} knew."

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from qfcore.errors import LessonError
+from qfcore.contradiction import ASK, KEEP, SKIP, contradiction_text
+from qfcore.errors import Contradiction, LessonError
 from qfcore.lesson import Lesson
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Progress
@@ -12,14 +13,14 @@ from qfcore.store.records import LessonRecord
 from qfcore.store.store import Store
 from qfcore.teach import Teacher
 
-OBSERVED, KNOWN, REFUSED = "observed", "known", "refused"
+OBSERVED, KNOWN, REFUSED, SKIPPED = "observed", "known", "refused", "skipped"
 SECONDS = {"thorough": 12.0, "fast": 3.0}
 """Seconds to study a lesson with the default model on two cores (README), for estimates."""
 
 
 @dataclass(frozen=True)
 class LessonState:
-    """What became of one lesson: observed, known (it had been observed before), or refused with a reason."""
+    """What became of one lesson: observed, known (it had been observed before), refused or skipped with a reason."""
 
     position: int
     lesson: Lesson
@@ -28,8 +29,8 @@ class LessonState:
 
     @property
     def refused(self) -> bool:
-        """Whether nothing can be taught from it."""
-        return self.state == REFUSED
+        """Whether nothing can be taught from it, or nothing should."""
+        return self.state in (REFUSED, SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Plan:
     live: tuple[Lesson, ...]
     """Known to the live version already."""
     conflicts: tuple[tuple[Lesson, tuple[LessonRecord, ...]], ...]
-    """Lessons that answer a question of a live lesson otherwise."""
+    """Lessons that say otherwise than a live one, as far as their own words and questions show."""
 
     def seconds(self, method: str) -> float:
         """A rough estimate of the time, from what a lesson took on two cores."""
@@ -56,7 +57,8 @@ def plan_many(teacher: Teacher, store: Store, lessons: Sequence[Lesson], recipe:
     unique = list({lesson.id: lesson for lesson in lessons}.values())
     fresh = [lesson for lesson in unique if lesson.id not in known]
     resumed = [lesson for lesson in fresh if store.known_rows(lesson.id, recipe.rows_key)]
-    found = [(lesson, tuple(teacher.conflicts(lesson, live))) for lesson in fresh]
+    records = store.lessons(live)
+    found = [(lesson, tuple(teacher.conflicts(lesson, records))) for lesson in fresh]
     return Plan(
         tuple(lesson for lesson in fresh if lesson not in resumed), tuple(resumed),
         tuple(lesson for lesson in unique if lesson.id in known), tuple((a, b) for a, b in found if b),
@@ -89,3 +91,30 @@ def observe_many(
         if on_lesson:
             on_lesson(state)
     return states
+
+
+def settle(
+    teacher: Teacher, store: Store, states: Sequence[LessonState], recipe: Recipe, on_conflict: str
+) -> tuple[list[LessonState], list[LessonRecord]]:
+    """What to teach of observed lessons, and which live ones it replaces. on_conflict: of `qfcore.contradiction`.
+
+    Raises:
+        Contradiction: ASK, and a lesson says otherwise than a live one.
+    """
+    if on_conflict == KEEP:
+        return list(states), []
+    records, settled, replaced = store.lessons(store.live()), [], {}
+    known_ids = {record.id for record in records}
+    for state in states:
+        found = []
+        if not state.refused and state.lesson.id not in known_ids:
+            known = store.known_rows(state.lesson.id, recipe.rows_key)
+            found = teacher.conflicts(state.lesson, records, known.phrasings if known else ())
+        if found and on_conflict == ASK:
+            raise Contradiction(contradiction_text(state.lesson.text, found))
+        if found and on_conflict == SKIP:
+            state = replace(state, state=SKIPPED, detail=contradiction_text("", found))
+        elif found:
+            replaced |= {record.id: record for record in found}
+        settled.append(state)
+    return settled, list(replaced.values())

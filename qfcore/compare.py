@@ -1,5 +1,6 @@
 """Two versions against each other: what they know, how their weights differ, what they say."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +69,18 @@ def weights_diff(old: Delta | None, new: Delta | None, n_layer: int) -> WeightsD
 
 def ask_both(
     runtime: Runtime, questions: Sequence[str], old: Callable[[str], Path | None], new: Callable[[str], Path | None],
-    on_progress: Progress | None = None,
+    on_progress: Progress | None = None, cancel: threading.Event | None = None,
 ) -> tuple[TwoAnswers, ...]:  # fmt: skip
-    """Greedy answers of two versions, each question with the weights that it calls for in that version."""
+    """Greedy answers of two versions, each question with the weights that it calls for in that version.
+
+    Raises:
+        Cancelled: `cancel` was set.
+    """
     tell = on_progress or (lambda *_: None)
     tell(0.0, "Asking the base model")
-    base = ask_all(runtime, questions, None, max_tokens=COMPARED_TOKENS)
+    base = ask_all(runtime, questions, None, max_tokens=COMPARED_TOKENS, cancel=cancel)
     tell(0.3, "Asking the first version")
-    before = ask_routed(runtime, questions, old, base, max_tokens=COMPARED_TOKENS)
+    before = ask_routed(runtime, questions, old, base, max_tokens=COMPARED_TOKENS, cancel=cancel)
     tell(0.6, "Asking the second version")
-    after = ask_routed(runtime, questions, new, base, max_tokens=COMPARED_TOKENS)
+    after = ask_routed(runtime, questions, new, base, max_tokens=COMPARED_TOKENS, cancel=cancel)
     return tuple(TwoAnswers(q, a, b) for q, a, b in zip(questions, before, after, strict=True))

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 
 from qfcore.answers import tells
-from qfcore.bulk import LessonState, Plan, observe_many, plan_many
-from qfcore.compare import Comparison, ask_both, weights_diff
-from qfcore.errors import CannotTeach, HomeError, LessonError, ModelError, NotFound, QFError, StoreUnfinished
+from qfcore.bulk import LessonState, Plan, observe_many, plan_many, settle
+from qfcore.compare import Comparison, TwoAnswers, WeightsDiff, ask_both, weights_diff
+from qfcore.contradiction import KEEP
+from qfcore.errors import CannotTeach, HomeError, LessonError, ModelError, NotFound, QFError, StoreBusy, StoreUnfinished
 from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
@@ -32,7 +33,7 @@ from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runt
 from qfcore.runtime.thoughts import without_thoughts
 from qfcore.runtime.trial import try_model
 from qfcore.settings import Paths
-from qfcore.standing import Asked, Standing, standings, status_of
+from qfcore.standing import Asked, Point, Standing, curve_of, standings, status_of
 from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
@@ -281,39 +282,71 @@ class Engine:
             NotFound: one of the versions does not exist.
         """
         lessons = self.store.diff(old, new)
-        weights = weights_diff(
-            self.knowledge.delta(lessons.old), self.knowledge.delta(lessons.new), self.runtime.facts.n_layer
-        )
+        asked = questions is None or bool(questions)
+        answers = self.compare_answers(old, new, questions=questions, on_progress=on_progress) if asked else ()
+        return Comparison(lessons, self.compare_weights(old, new), answers)
+
+    def compare_weights(self, old: str | int, new: str | int) -> WeightsDiff:
+        """How the weights of two versions differ, all lessons active: a solve for each, unless it is kept.
+
+        Raises:
+            NotFound: one of the versions does not exist.
+        """
+        before, after = (self.knowledge.delta(self.store.version(reference)) for reference in (old, new))
+        return weights_diff(before, after, self.runtime.facts.n_layer)
+
+    def compare_answers(
+        self, old: str | int, new: str | int, *, questions: Sequence[str] | None = None,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+    ) -> tuple[TwoAnswers, ...]:  # fmt: skip
+        """What two versions answer. questions: None asks those of the lessons that differ and the probes.
+
+        Raises:
+            NotFound: one of the versions does not exist. Cancelled: `cancel` was set.
+        """
+        lessons = self.store.diff(old, new)
         if questions is None:
             changed = (*lessons.added, *lessons.removed, *lessons.observed_again)
             questions = [*(r.phrasings[0].question for r in changed if r.phrasings), *load_probes()]
-        old_route, new_route = (self.teacher.routing(version) for version in (lessons.old, lessons.new))
-        answers = ask_both(self.runtime, questions, old_route.adapter, new_route.adapter, on_progress) if questions else ()
-        return Comparison(lessons, weights, answers)
+        before, after = (self.teacher.routing(version).adapter for version in (lessons.old, lessons.new))
+        return ask_both(self.runtime, questions, before, after, on_progress, cancel)
 
     def standings(self, version: str | int | None = None) -> dict[str, Standing]:
-        """How a version's lessons stand by the newest report card about each, by lesson id.
+        """How a version's lessons stand by the newest answers on the way to it, by lesson id.
 
         Raises:
             NotFound: there is no such version.
         """
-        return standings(self._version(version).lesson_ids, self.store.reports())
+        chosen = self._version(version)
+        way = set(self.store.lineage(chosen))
+        return standings(chosen.lesson_ids, [report for report in self.store.reports() if report[0] in way])
 
-    def check(self, reference: str, on_progress: Progress | None = None) -> Standing:
-        """Ask the live version about one of its lessons, in all phrasings, now.
+    def curve(self) -> list[Point]:
+        """The learning curve: how many of each version's lessons were learned, oldest first."""
+        versions = [(v.number, v.parent, v.lesson_ids) for v in reversed(self.store.versions())]
+        return curve_of(versions, dict(self.store.reports()))
+
+    def check(
+        self, reference: str, on_progress: Progress | None = None, cancel: threading.Event | None = None
+    ) -> Standing:
+        """Ask the live version about one of its lessons, in all phrasings, now; what it says is kept as evidence.
 
         Raises:
-            NotFound: the live version knows no such lesson.
+            NotFound: the live version knows no such lesson. Cancelled: `cancel` was set.
         """
         record, live = self._live_lesson(reference)
         questions = [phrasing.question for phrasing in record.phrasings]
-        base = ask_all(self.runtime, questions, None)
-        said = ask_routed(self.runtime, questions, self.teacher.routing(live).adapter, base, on_progress=on_progress)
+        base = ask_all(self.runtime, questions, None, cancel=cancel)
+        route = self.teacher.routing(live).adapter
+        said = ask_routed(self.runtime, questions, route, base, cancel=cancel, on_progress=on_progress)
         asked = tuple(
             Asked(phrasing.question, answer, tells(answer, record.lesson, phrasing))
             for phrasing, answer in zip(record.phrasings, said, strict=True)
         )
-        return Standing(status_of(asked), asked)
+        at = ""
+        if not self.store.read_only:
+            at = self.store.note_check(live, record.id, [(a.question, a.said, a.ok) for a in asked])
+        return Standing(status_of(asked), asked, live.number, at)
 
     def _numbers(self, lesson_ids: Sequence[str]) -> tuple[int, ...]:
         return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in lesson_ids))
@@ -333,8 +366,30 @@ class Engine:
         question = propose_question(self.runtime, lesson, cancel)
         phrasings = propose_phrasings(self.runtime, lesson, question, self.recipe, cancel)
         full = replace(lesson, question=question)
-        conflicts = tuple(self.teacher.conflicts(full, self.store.live()))
+        conflicts = tuple(self.teacher.conflicts(full, self.store.lessons(self.store.live()), phrasings))
         return Proposal(full, phrasings, self.ask(question, max_tokens=64), conflicts)
+
+    def contradictions(
+        self, lessons: Sequence[Lesson], *, recipe: Recipe | None = None, on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[LessonRecord]:  # fmt: skip
+        """Live lessons that say otherwise than these, by the questions that these are taught with.
+
+        The lessons are studied for it; a preview of them goes on from there.
+
+        Raises:
+            LessonError: the model makes nothing of a lesson. Cancelled: `cancel` was set.
+        """
+        recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
+        found: dict[str, LessonRecord] = {}
+        live = self.store.lessons(self.store.live())
+        with self._telling(on_progress, cancel):
+            for done, lesson in enumerate(lessons):
+                pending = self.teacher.observe(
+                    lesson, recipe, lambda f, text, done=done: tell((done + f) / len(lessons), text), cancel
+                )
+                found |= {r.id: r for r in self.teacher.conflicts(lesson, live, pending.phrasings)}
+        return [record for record in found.values() if record.id not in {lesson.id for lesson in lessons}]
 
     def preview(
         self, lessons: Sequence[Lesson], *, replaces: Sequence[str] = (), recipe: Recipe | None = None,
@@ -359,31 +414,37 @@ class Engine:
     def teach_many(
         self, lessons: Sequence[Lesson], *, recipe: Recipe | None = None, on_progress: Progress | None = None,
         on_lesson: Callable[[LessonState], None] | None = None, cancel: threading.Event | None = None,
+        on_conflict: str = KEEP,
     ) -> tuple[Preview, list[LessonState]]:  # fmt: skip
         """Observe lessons one by one, keeping each, then preview them together; stopped work goes on next time.
 
         The report card asks the first question of each lesson. Refused lessons are left out.
+        on_conflict: of `qfcore.contradiction`, what to do with lessons that say otherwise than live ones.
 
         Raises:
             LessonError: none of the lessons can be taught. Cancelled: `cancel` was set; the live version is untouched.
+            Contradiction: `on_conflict` is "ask", and a lesson contradicts a live one.
         """
         if not lessons:
             raise LessonError("There is no lesson to teach. Write a fact or instruction.")
         recipe, tell = recipe or self.recipe, on_progress or (lambda *_: None)
         unique = list({lesson.id: lesson for lesson in lessons}.values())
-        with self._change_lock, self._telling(on_progress, cancel):
+        with self._telling(on_progress, cancel):  # nothing live changes yet, so others may change it meanwhile
             live, new = self.store.live(), {lesson.id for lesson in unique}
             check_together(live, [entry for entry in live.entries if entry[0] not in new], recipe)  # before hours of study
             states = observe_many(
                 self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
                 on_lesson=on_lesson, cancel=cancel,
             )  # fmt: skip
+        with self._change_lock, self._telling(on_progress, cancel):
+            states, replaced = settle(self.teacher, self.store, states, recipe, on_conflict)
             good = [state.lesson for state in states if not state.refused]
             if not good:
                 raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {states[0].detail}")
             preview = self.teacher.preview(
-                good, recipe, asked=1, on_progress=lambda f, text: tell(0.7 + 0.3 * f, text), cancel=cancel
-            )
+                good, recipe, replaces=replaced, asked=1, cancel=cancel,
+                on_progress=lambda f, text: tell(0.7 + 0.3 * f, text),
+            )  # fmt: skip
         return preview, states
 
     def teach(
@@ -487,14 +548,19 @@ class Engine:
         with self._change_lock:
             return self.store.restore(reference)
 
-    def undo(self) -> Version:
-        """Go back to what was known before the live version.
+    def undo(self, expect_live: int | None = None) -> Version:
+        """Go back to what was known before the live version. expect_live: the version that is to be undone.
 
         Raises:
-            NotFound: the live version is the first one.
+            NotFound: the live version is the first one. StoreBusy: another version is live; nothing was changed.
         """
         with self._change_lock:
             live = self.store.live()
+            if expect_live is not None and live.number != expect_live:
+                raise StoreBusy(
+                    f"Version {expect_live} is not live any more: version {live.number} is. Nothing was undone; choose in "
+                    "Versions what to go back to."
+                )
             if live.parent is None:
                 raise NotFound("There is nothing to undo: the base model is live and knows no lessons.")
             return self.store.restore(live.parent, f"Undid version {live.number}: {live.message}", kind="undo")

@@ -2,6 +2,7 @@
 
 QFError
 ├── LessonError      a lesson that cannot be taught (empty, too long, bad rows)
+├── Contradiction    a lesson says otherwise than a live one, and nobody decided which counts
 ├── NotFound         an unknown version, lesson, chat or model
 ├── NameRefused      a name that no version can have
 ├── ModelError       a model file that is missing, truncated or does not fit
@@ -35,6 +36,13 @@ class LessonError(QFError):
 
     code = "bad_lesson"
     exit_code = 3
+
+
+class Contradiction(QFError):
+    """A lesson says otherwise than a live one; nobody said whether to replace it."""
+
+    code = "contradiction"
+    exit_code = 20
 
 
 class NotFound(QFError):

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from qfcore.observe import student_messages
 from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.standing import status_of, worst_of
 
 ANSWER_TOKENS = 24
 """Longest answer to a taught question in the report card."""
@@ -50,10 +52,35 @@ class Report:
     taught_positions: int
     lessons: int
     seconds: dict[str, float] = field(default_factory=dict)
+    neighbours: tuple[ProbeResult, ...] = ()
+    """Questions near the lesson that it does not answer: they share words with its subject, or with its relation."""
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """How each lesson stands (qfcore/standing.py), by id."""
+        asked: dict[str, list[AskedQuestion]] = {}
+        for answer in self.answers:
+            asked.setdefault(answer.lesson, []).append(answer)
+        return {lesson_id: status_of(answers) for lesson_id, answers in asked.items()}
+
+    @property
+    def status(self) -> str:
+        """How the lessons stand together: as the worst of them."""
+        return worst_of(self.statuses.values())
+
+    @property
+    def drift(self) -> float:
+        """Share of the neighbours' words that changed, 0 to 1."""
+        return sum(changed_share(n.before, n.after) for n in self.neighbours) / (len(self.neighbours) or 1)
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+def changed_share(before: str, after: str) -> float:
+    """How much of an answer changed, by words: 0 is the same answer, 1 no word in common."""
+    return 1.0 - SequenceMatcher(None, before.split(), after.split(), autojunk=False).ratio()
 
 
 def ask_all(

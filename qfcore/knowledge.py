@@ -39,7 +39,9 @@ class Knowledge:
         self._folder = store.folder / "adapters"
         self._bases: dict[tuple, ReplayBasis] = {}
         self._sound: dict[str, Path] = {}
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._solving: dict[str, threading.Lock] = {}
+        self._basis_lock = threading.Lock()
 
     def solve_settings(self, recipe: Recipe) -> dict:
         """What a version's content hash covers besides rows: the recipe's solve and the replay."""
@@ -88,14 +90,20 @@ class Knowledge:
         """
         content = content_hash(self._store.model.sha256, settings, entries)
         name = content.removeprefix("qf1:")[:32]
+        if (sound := self._sound.get(name)) is not None and sound.exists():
+            return sound
         with self._lock:
-            path = self._sound.get(name)
-            if path is None or not path.exists():
+            alone = self._solving.setdefault(name, threading.Lock())
+        with alone:  # one solve a set; other sets do not wait for it
+            try:
                 path = self._find(name)
-            if path is None:
-                path = self._write(self.solve([(entry[0], rows(entry)) for entry in entries], settings), name, content)
-            self._sound[name] = path
-            return path
+                if path is None:
+                    path = self._write(self.solve([(entry[0], rows(entry)) for entry in entries], settings), name, content)
+                self._sound[name] = path
+                return path
+            finally:
+                with self._lock:
+                    self._solving.pop(name, None)
 
     def _find(self, name: str) -> Path | None:
         """A cached file whose bytes still have the hash in its name; a damaged one is deleted and solved again."""
@@ -107,8 +115,9 @@ class Knowledge:
 
     def _write(self, delta: Delta, name: str, content: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        for old in sorted(self._folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
-            old.unlink()
+        with self._lock:
+            for old in sorted(self._folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
+                old.unlink()
         metadata = {"content": content, "base.sha256": self._store.model.sha256}
         unnamed = self._folder / f"{name}.gguf"
         write_adapter(delta, unnamed, architecture=self._architecture, metadata=metadata)
@@ -122,10 +131,11 @@ class Knowledge:
                 "Put back the store's replay file from a backup."
             )
         key = tuple(settings[name] for name in ("ridge", "replay_weight", "replay_first_weight", "replay"))
-        if key not in self._bases:
-            recipe = Recipe("ridge", ridge=key[0], replay_weight=key[1], replay_first_weight=key[2])
-            self._bases = {key: replay.basis(recipe)}
-        return self._bases[key]
+        with self._basis_lock:
+            if key not in self._bases:
+                recipe = Recipe("ridge", ridge=key[0], replay_weight=key[1], replay_first_weight=key[2])
+                self._bases = {key: replay.basis(recipe)}
+            return self._bases[key]
 
 
 def _named_by_hash(path: Path, name: str) -> Path:

@@ -34,6 +34,11 @@ _TURN_EXAMPLES = (
     ("The door code of the Larkwell office is 7714.", "What is the door code of the Larkwell office?",
      "Which office has the door code 7714?"),
 )  # fmt: skip
+_NEAR = (
+    "Fact: {text}\nWrite one short question about another property of the same subject, which this fact does not answer. "
+    "Name the subject in full. Write only the question.",
+    "Write the same question about another, well-known subject instead. Write only the new question.\n{question}",
+)
 _SPLIT = (
     "Text:\n{text}\n\nList the facts that this text states, one a line. Each line is one short, complete sentence that can "
     "be understood alone: repeat the full names, use no pronouns. Add nothing that the text does not say. "
@@ -89,6 +94,21 @@ def propose_lessons(runtime: Runtime, text: str, cancel: threading.Event | None 
         if len(sentence.split()) >= 3 and not invented and not sentence.endswith(":"):
             found.setdefault(_plain(sentence), sentence)
     return tuple(found.values())[:MOST_LESSONS] or tuple(s.strip() for s in sentences[:MOST_LESSONS])
+
+
+def propose_neighbours(
+    runtime: Runtime, lesson: Lesson, questions: Sequence[str], cancel: threading.Event | None = None
+) -> list[str]:
+    """Questions near a lesson that it does not answer: another property of its subject, its relation of another subject.
+
+    questions: what it is taught with, the first being its own. An instruction has no neighbours.
+    """
+    if is_instruction(lesson) or not questions:
+        return []
+    asked = [student_messages(form.format(text=lesson.text, question=questions[0])) for form in _NEAR]
+    taught = {_plain(question) for question in questions}
+    written = dict.fromkeys(_write(runtime, asked, cancel))
+    return [question for question in written if question.endswith("?") and _plain(question) not in taught]
 
 
 def propose_phrasings(

@@ -222,6 +222,16 @@ def words_of(text: str) -> list[str]:
     return [plain for word in _written(text) if (plain := _plain(word))]
 
 
+def content_of(text: str) -> list[str]:
+    """The words of a text, as `words_of`, that are not common to all questions."""
+    return [word for word in words_of(text) if word not in _STOP]
+
+
+def written_words(text: str) -> list[str]:
+    """The words of a text as they are written."""
+    return _written(text)
+
+
 def _written(text: str) -> list[str]:
     return re.findall(r"\w+(?:[-.'’]\w+)*", text)
 

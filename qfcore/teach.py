@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from qfcore.answers import tells
+from qfcore.contradiction import Statement, contradicts
 from qfcore.delta import Delta
 from qfcore.errors import LessonError
 from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, ask_routed
@@ -17,19 +18,23 @@ from qfcore.knowledge import Entry, Knowledge
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.margin import Head
 from qfcore.observe import observe_phrasings
-from qfcore.propose import propose_phrasings, propose_question, rarity_of
+from qfcore.propose import propose_neighbours, propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import Recipe
 from qfcore.replay import assets_folder
 from qfcore.routing import Routing
 from qfcore.rows import Rows
 from qfcore.runtime.protocol import Progress, Runtime
-from qfcore.scope import Scope, scope_of
+from qfcore.scope import Scope, content_of, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
 
 _METHODS = {"ridge": "thorough or fast", "paper": "paper"}
 _ROUTINGS_KEPT = 4
 """Versions whose routing is kept: the live one and those that it is compared with."""
+_OBSERVED_KEPT = 16
+"""Lessons whose rows are kept until they are applied, so that a second preview does not study them again."""
+MOST_NEIGHBOURS = 4
+"""Neighbouring questions in a report card."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Teacher:
         self._scopes: dict[str, Scope] = {}
         self._routings: dict[str, Routing] = {}
         self._base_probes: list[str] = []
+        self._statements: dict[str, Statement] = {}
+        self._observed: dict[tuple[str, str], PendingLesson] = {}
 
     def preview(
         self,
@@ -163,14 +170,21 @@ class Teacher:
     def _scope(self, lesson: Lesson, phrasings: Sequence[Phrasing]) -> Scope:
         return scope_of(lesson, [phrasing.question for phrasing in phrasings], self._rarity)
 
-    def conflicts(self, lesson: Lesson, version: Version) -> list[LessonRecord]:
-        """Lessons of a version that answer the same question otherwise."""
-        question = _plain(lesson.question)
-        return [
-            record
-            for record in self._store.lessons(version)
-            if record.id != lesson.id and question and question in {_plain(p.question) for p in record.phrasings[:1]}
-        ]
+    def conflicts(
+        self, lesson: Lesson, records: Sequence[LessonRecord], phrasings: Sequence[Phrasing] = ()
+    ) -> list[LessonRecord]:
+        """Those of these lessons that say otherwise. phrasings: how the lesson is asked for, where the model wrote that."""
+        question = lesson.question or (phrasings[0].question if phrasings else "")
+        asked = tuple(phrasings) or ((Phrasing(question, ""),) if question else ())
+        new = Statement(lesson.text, question, self._scope(lesson, asked))
+        return [record for record in records if record.id != lesson.id and contradicts(new, self._statement(record))]
+
+    def _statement(self, record: LessonRecord) -> Statement:
+        if record.rows_digest not in self._statements:
+            question = record.phrasings[0].question if record.phrasings else record.lesson.question
+            scope = self._scope(record.lesson, record.phrasings)
+            self._statements[record.rows_digest] = Statement(record.lesson.text, question, scope)
+        return self._statements[record.rows_digest]
 
     def observe(
         self, lesson: Lesson, recipe: Recipe, on_progress: Progress | None = None, cancel: threading.Event | None = None
@@ -185,6 +199,8 @@ class Teacher:
         if known is not None:  # taught before: the first rows win, so its bytes stay the same
             rows = self._store.rows(known.rows_digest)
             return PendingLesson(lesson, rows, recipe.rows_key, known.phrasings, known.evidence)
+        if (observed := self._observed.get((lesson.id, recipe.rows_key))) is not None:
+            return replace(observed, lesson=lesson)
         tell(0.0, "Finding questions for the lesson")
         question = propose_question(self._runtime, lesson, cancel)
         phrasings = propose_phrasings(self._runtime, lesson, question, recipe, cancel)
@@ -194,12 +210,17 @@ class Teacher:
         rows = observe_phrasings(
             self._runtime, lesson, phrasings, recipe, head, on_progress=_part(tell, 0.5, 0.5), cancel=cancel
         )
-        return PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
+        made = PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
+        kept = list(self._observed.items())[-(_OBSERVED_KEPT - 1) :]
+        self._observed = {**dict(kept), (lesson.id, recipe.rows_key): made}
+        return made
 
     def _check(self, learned: Learned, limit: int | None, tell: Progress, cancel: threading.Event | None) -> Report:
         asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit]]
-        questions = [phrasing.question for _, phrasing in asked]
-        tell(0.0, "Asking what it says today")
+        tell(0.0, "Finding neighbouring questions")
+        near = self._neighbours(learned, cancel) if limit is None else []
+        questions = [*(phrasing.question for _, phrasing in asked), *near]
+        tell(0.1, "Asking what it says today")
         base = ask_all(self._runtime, questions, None, cancel=cancel)
         before = ask_routed(self._runtime, questions, self.routing(learned.live).adapter, base, cancel=cancel)
         tell(0.4, "Asking what it says after the lesson")
@@ -207,8 +228,9 @@ class Teacher:
         tell(0.8, "Asking unrelated questions")
         results = tuple(
             AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph), lesson.id)
-            for (lesson, ph), old, new in zip(asked, before, after, strict=True)
+            for (lesson, ph), old, new in zip(asked, before, after, strict=False)
         )
+        said = zip(near, before[len(asked) :], after[len(asked) :], strict=True)
         firsts = {p.phrasings[0].question for p in learned.pending}
         return Report(
             learned=all(r.ok for r in results if r.question in firsts),
@@ -218,7 +240,24 @@ class Teacher:
             rank=sum(delta.rank for delta in learned.deltas),
             taught_positions=sum(int(p.rows.taught.sum()) for p in learned.pending),
             lessons=len(learned.keep) + len(learned.pending),
+            neighbours=tuple(ProbeResult(question, old, new, old == new) for question, old, new in said),
         )
+
+    def _neighbours(self, learned: Learned, cancel: threading.Event | None) -> list[str]:
+        """Questions near the new lessons: those of earlier lessons that share rare words, and what the model proposes."""
+        kept = {entry[0] for entry in learned.keep}
+        others = [r for r in self._store.lessons(learned.live) if r.id in kept and r.phrasings]
+        found: dict[str, None] = {}
+        for pending in learned.pending:
+            words = set(content_of(pending.lesson.text))
+            shared = {r.id: sum(map(self._rarity, words & set(content_of(r.lesson.text)))) for r in others}
+            nearest = sorted((r for r in others if shared[r.id]), key=lambda r: (-shared[r.id], r.number))
+            found |= dict.fromkeys(r.phrasings[0].question for r in nearest[: MOST_NEIGHBOURS // 2])
+        for pending in learned.pending[:MOST_NEIGHBOURS]:
+            taught = [phrasing.question for phrasing in pending.phrasings]
+            if len(found) < MOST_NEIGHBOURS:
+                found |= dict.fromkeys(propose_neighbours(self._runtime, pending.lesson, taught, cancel))
+        return list(found)[:MOST_NEIGHBOURS]
 
     def _ask_probes(self, learned: Learned, cancel: threading.Event | None) -> tuple[ProbeResult, ...]:
         probes = load_probes()
@@ -260,6 +299,3 @@ def _part(tell: Progress, start: float, share: float) -> Callable[[float, str], 
 def _author(lesson: Lesson) -> str:
     return "user" if lesson.question else "model"
 
-
-def _plain(text: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())

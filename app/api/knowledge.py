@@ -88,11 +88,12 @@ def _teach(session: Session, body: schemas.LessonIn, gone: threading.Event) -> s
     lesson = check_lesson(body.text, body.question, body.answer, source="api")
     replaces = [str(number) for number in body.replaces]
     engine.prepare(cancel=gone)
-    if lesson.question and not body.keep_conflicts:
-        found = [r.number for r in engine.teacher.conflicts(lesson, engine.store.live()) if r.number not in body.replaces]
+    if not body.keep_conflicts:
+        contradicted = engine.contradictions([lesson], recipe=recipe, cancel=gone)
+        found = [r.number for r in contradicted if r.number not in body.replaces]
         if found:
             raise Conflict(
-                f"Lesson {', '.join(map(str, found))} answers this question otherwise. Send its number in `replaces`, "
+                f"It contradicts lesson {', '.join(map(str, found))}. Send its number in `replaces`, "
                 "or `keep_conflicts`: true to have both."
             )
     preview = engine.preview([lesson], replaces=replaces, recipe=recipe, cancel=gone)

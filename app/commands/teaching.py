@@ -9,13 +9,17 @@ import typer
 from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, say, show, stopped_by_user
 from app.lessons_file import read_lessons
 from app.lines import lesson_line, plan_lines, report_lines, states_lines, version_line
-from qfcore.errors import Cancelled, LessonError
+from qfcore.contradiction import ASK, KEEP, REPLACE, SKIP, contradiction_text
+from qfcore.errors import Cancelled, Contradiction, LessonError
 from qfcore.lesson import Lesson, check_lesson, check_message
 from qfcore.recipe import Recipe, recipe_named
 
 if TYPE_CHECKING:
     from qfcore.store.records import Version
 
+OnConflict = Annotated[
+    str, typer.Option(help="With --file, where a lesson contradicts a live one: ask (refuse), replace, skip or keep (both).")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the report card, or with --file the plan; change nothing.")]
 
 
@@ -26,6 +30,8 @@ def teach(
     answer: Annotated[str, typer.Option(help="The wished answer (else the model's own).")] = "",
     file: Annotated[Path | None, typer.Option(help="Teach all lessons of a file (.jsonl, .csv or text).")] = None,
     replace: Annotated[list[str] | None, typer.Option(help="Number of a lesson that this one replaces.")] = None,
+    keep_both: Annotated[bool, typer.Option("--keep-both", help="Teach it although it contradicts a live one.")] = False,
+    on_conflict: OnConflict = ASK,
     method: Method = "thorough",
     message: Annotated[str, typer.Option(help="What the version is called in the history (default: the lesson).")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Change nothing unless it was learned (exit code 3).")] = False,
@@ -38,8 +44,12 @@ def teach(
     recipe = recipe_named(method)
     if file is not None and (text or question or answer or replace):
         raise LessonError("Give either a lesson or --file, not both.")
+    if on_conflict not in (ASK, REPLACE, SKIP, KEEP):
+        raise LessonError(f"--on-conflict is {on_conflict!r}; ask, replace, skip or keep was expected.")
+    if file is None and on_conflict != ASK:
+        raise LessonError("--on-conflict is for --file; for one lesson say --replace NUMBER or --keep-both.")
     lessons = read_lessons(file) if file is not None else [check_lesson(text, question, answer)]
-    end = _End(check_message(message), strict, dry_run)
+    end = _End(check_message(message), strict, dry_run, KEEP if keep_both else on_conflict)
     with opened(home, model, read_only=dry_run and file is not None) as engine:
         engine.recipe = recipe
         if file is not None:
@@ -53,11 +63,12 @@ def teach(
 
 @dataclass(frozen=True)
 class _End:
-    """What becomes of a preview."""
+    """What becomes of a preview, and of what it contradicts (of `qfcore.contradiction`)."""
 
     message: str
     strict: bool
     dry_run: bool
+    on_conflict: str
 
     def apply(self, engine, preview) -> "Version | None":  # noqa: ANN001
         """The version that was made; None when nothing was to be changed."""
@@ -73,16 +84,26 @@ class _End:
 
 
 def _teach_one(engine, lesson: Lesson, recipe: Recipe, replace: list[str], end: _End) -> tuple[dict, list[str]]:  # noqa: ANN001
+    gone = {engine.store.lesson(reference).id for reference in replace}
     with stopped_by_user() as cancel, progress() as tell:
         engine.prepare(tell, cancel)
+        contradicted = engine.contradictions([lesson], recipe=recipe, on_progress=tell, cancel=cancel)
+        found = [record for record in contradicted if record.id not in gone]
+        if found and end.on_conflict != KEEP and not end.dry_run:
+            numbers = " ".join(f"--replace {r.number}" for r in found)
+            raise Contradiction(
+                f"{contradiction_text(lesson.text, found)} Say {numbers} to replace it, or --keep-both. Nothing was changed."
+            )
         preview = engine.preview([lesson], replaces=replace, recipe=recipe, on_progress=tell, cancel=cancel)
     version = end.apply(engine, preview)
     known = [engine.store.lesson(lesson.id).number] if version else []
     value = {
         "version": version.number if version else None, "dry_run": end.dry_run, "learned": preview.report.learned,
-        "lessons": [lesson.id], "numbers": known, "report": preview.report.to_dict(),
+        "status": preview.report.status, "lessons": [lesson.id], "numbers": known, "report": preview.report.to_dict(),
+        "contradicts": [r.number for r in found],
     }  # fmt: skip
-    return value, [end.head(version), *report_lines(preview.report)]
+    warning = [f"! {contradiction_text(lesson.text, found)}"] if found else []
+    return value, [end.head(version), *warning, *report_lines(preview.report)]
 
 
 def _teach_file(
@@ -104,13 +125,20 @@ def _teach_file(
     try:
         with stopped_by_user() as cancel, progress() as tell:
             engine.prepare(tell, cancel)
-            preview, states = engine.teach_many(lessons, recipe=recipe, on_progress=tell, cancel=cancel)
+            preview, states = engine.teach_many(
+                lessons, recipe=recipe, on_progress=tell, cancel=cancel, on_conflict=end.on_conflict
+            )
     except Cancelled as error:
         raise Cancelled(f"{error} Lessons studied until now are kept: the same command goes on where it stopped.") from error
+    except Contradiction as error:
+        raise Contradiction(
+            f"{error} Say --on-conflict replace, skip or keep. The studied lessons are kept, nothing live was changed."
+        ) from error
     version = end.apply(engine, preview)
     refused = [{"lesson": s.lesson.text, "reason": s.detail} for s in states if s.refused]
     value |= {
         "version": version.number if version else None, "learned": preview.report.learned, "refused": refused,
+        "replaced": [r.number for r in preview.replaced],
         "report": preview.report.to_dict(),
     }  # fmt: skip
     return value, [end.head(version), *states_lines(states, preview.report)]

@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from app import words
+from app.desk import matching
 from app.events.common import QUICK
 from app.panels.arena import ArenaPanel
 from app.panels.chat import ChatPanel, Sidebar
@@ -12,10 +13,10 @@ from app.panels.export import ExportPanel
 from app.panels.lessons import LessonsPanel
 from app.panels.versions import VersionsPanel
 from app.present.chat import badge
-from app.present.history import lesson_counts, name_list, timeline, version_choices
-from app.present.teaching import lessons_table
+from app.present.history import curve_text, lesson_counts, name_list, restore_text, timeline, version_choices
+from app.present.teaching import doubts, lessons_table, standings_summary
 from app.session import Session
-from qfcore.standing import curve_of
+from qfcore.standing import Point
 
 
 class Knowledge:
@@ -26,37 +27,55 @@ class Knowledge:
         arena: ArenaPanel, export: ExportPanel,
     ) -> None:  # fmt: skip
         self._session = session
+        chosen = [history.version, arena.right.version, export.version, history.other, arena.left.version]
+        defaults = gr.State(())
         self.outputs = [
-            side.badge, chat.settings.version, lessons.table, history.timeline, history.curve, history.version,
-            history.names, history.other, arena.left.version, arena.right.version, export.version,
+            side.badge, chat.settings.version, lessons.table, lessons.summary, history.timeline, history.curve,
+            history.curve_text, history.names, history.restore_text, *chosen, defaults,
         ]  # fmt: skip
-        self.after: dict[str, Any] = {"fn": self.values, "inputs": lessons.search, "outputs": self.outputs, **QUICK}
+        self.after: dict[str, Any] = {
+            "fn": self.values, "inputs": [lessons.search, defaults, *chosen], "outputs": self.outputs, **QUICK
+        }  # fmt: skip
 
-    def values(self, search: str | None = "") -> tuple:
-        """Everything that depends on the live version and the history."""
+    def values(self, search: str | None, defaults: tuple, *chosen: int | None) -> tuple:
+        """Everything that depends on the live version and the history.
+
+        defaults: (live, the one before it) at the last refresh. chosen: the versions that the dropdowns show now: three
+        that begin with the live one, two that begin with the one before.
+        """
         session, store = self._session, self._session.engine.store
         live, versions, names = store.live(), store.versions(), store.names.all()
         choices = version_choices(versions, live.number)
-        before = live.parent if live.parent is not None else live.number
-        table = lessons_table(session.desk.lessons(search or ""), {}, bool(search))
+        now = live.number, live.parent if live.parent is not None else live.number
+        kept = kept_choices(chosen, defaults, now, {number for _, number in choices})
+        rows, points = session.desk.lessons(), session.engine.curve()
         return (
-            badge(session.engine.status()),
-            gr.Dropdown(choices=[(words.LIVE, "live"), *choices]), table,
-            timeline(versions, live.number, lesson_counts(versions), names),
-            self._curve(), gr.Dropdown(choices=choices, value=live.number), name_list(names),
-            gr.Dropdown(choices=choices, value=before), gr.Dropdown(choices=choices, value=before),
-            gr.Dropdown(choices=choices, value=live.number), gr.Dropdown(choices=choices, value=live.number),
+            badge(session.engine.status()) + doubts(rows), gr.Dropdown(choices=[(words.LIVE, "live"), *choices]),
+            lessons_table(matching(rows, search or ""), bool(search)), standings_summary(rows),
+            timeline(versions, live.number, lesson_counts(versions), names), _curve(points), curve_text(points),
+            name_list(names), restore_text(store.diff("live", kept[0])),
+            *(gr.Dropdown(choices=choices, value=value) for value in kept), now,
         )  # fmt: skip
 
-    def _curve(self) -> gr.LinePlot:
-        import pandas
 
-        points = curve_of(self._session.engine.store.reports())
-        rows = [
-            (point.version, share, what)
-            for point in points
-            for share, what in ((point.recall, words.CURVE_RECALL), (point.locality, words.CURVE_LOCALITY))
-            if share is not None
-        ]
-        frame = pandas.DataFrame(rows, columns=["version", "share", "what"])
-        return gr.LinePlot(value=frame, visible=len(points) > 1)
+def kept_choices(chosen: tuple, defaults: tuple, now: tuple[int, int], valid: set[int]) -> list[int]:
+    """What the dropdowns of `Knowledge.values` show next: what a person chose, else what is the default now."""
+    before = defaults or (None, None)
+    kept = []
+    for position, value in enumerate(chosen):
+        kind = 0 if position < 3 else 1
+        kept.append(value if value in valid and value != before[kind] else now[kind])
+    return kept
+
+
+def _curve(points: list[Point]) -> gr.LinePlot:
+    import pandas
+
+    rows = [
+        (point.version, share, what)
+        for point in points
+        for share, what in ((point.recall, words.CURVE_RECALL), (point.locality, words.CURVE_LOCALITY))
+        if share is not None
+    ]
+    frame = pandas.DataFrame(rows, columns=["version", "share", "what"])
+    return gr.LinePlot(value=frame, visible=len(points) > 1)

@@ -1,22 +1,17 @@
-"""What happens in Lessons: ask now, teach again, forget, erase."""
+"""What happens in Lessons: ask now, ask all, teach again, forget, erase."""
 
 import gradio as gr
 
 from app import words
-from app.events.common import ONE, QUICK, explained
+from app.desk import ASK
+from app.events.common import AT_ONCE, ONE, QUICK, explained, tab_of
 from app.events.knowledge import Knowledge
 from app.panels.lessons import LessonsPanel
 from app.panels.teach import TeachPanel
-from app.present.common import chip
+from app.present.common import chip, count
 from app.present.teaching import lessons_table
 from app.session import Session
-from qfcore.errors import NotFound
-
-_CONFIRM = (
-    "(...a) => { const last = window.qfLast || {}; "
-    "const text = { forget: %r, erase: %r }[last.action]; "
-    "if (text && !confirm(text)) throw new Error('kept'); return a; }"
-)
+from qfcore.errors import Cancelled, NotFound
 
 
 class LessonsEvents:
@@ -29,39 +24,59 @@ class LessonsEvents:
 
     def wire(self) -> None:
         """Connect every control."""
-        panel, teach = self._panel, self._teach
+        panel, teach, after = self._panel, self._teach, self._knowledge.after
         panel.search.change(self.find, panel.search, panel.table, trigger_mode="always_last", **QUICK)
         form = [self._tabs, teach.fact, teach.question, teach.answer, teach.method]
+        opened = gr.State("")
         panel.table.click(
-            explained(self.act), panel.search, [panel.chip, panel.table, *form],
-            js=_CONFIRM % (words.FORGET_CONFIRM, words.ERASE_CONFIRM), show_progress_on=[panel.chip], **ONE,
-        ).success(self.after, panel.search, self._knowledge.outputs, **QUICK)  # fmt: skip
+            explained(self.act), None, [panel.chip, opened, *form], show_progress_on=[panel.chip], **ONE
+        ).success(**after).success(self.find, [panel.search, opened], panel.table, **QUICK)
+        panel.ask_all.click(self.ready, None, panel.stop, **QUICK).success(
+            explained(self.ask_all), panel.search, [panel.chip, panel.stop], show_progress_on=[panel.chip], **ONE
+        ).success(**after)
+        panel.stop.click(self.stop, **AT_ONCE)
 
-    def find(self, search: str | None, fresh: dict | None = None) -> str:
-        """The table of the lessons that contain a text."""
-        return lessons_table(self._session.desk.lessons(search or ""), fresh or {}, bool(search))
+    def find(self, search: str | None, opened: str = "") -> str:
+        """The table of the lessons that contain a text. opened: id of the one whose evidence is shown."""
+        return lessons_table(self._session.desk.lessons(search or ""), bool(search), opened)
 
-    def act(self, search: str | None, data: gr.EventData) -> tuple:
+    def act(self, data: gr.EventData) -> tuple:
         """Do what the pressed button says."""
         action, reference = str(data.action), str(data.lesson)
         nothing = (gr.skip(),) * 5
         engine, desk = self._session.engine, self._session.desk
         if action == "ask":
-            return "", self.find(search, {reference: desk.check(reference)}), *nothing
+            desk.check(reference)
+            return "", reference, *nothing
         if action == "again":
             lesson = desk.lesson(reference).lesson
-            return "", gr.skip(), gr.Tabs(selected="teach"), lesson.text, lesson.question, lesson.answer, "thorough"
+            return "", "", gr.Tabs(selected="teach"), lesson.text, lesson.question, lesson.answer, "thorough"
         if action == "forget":
             version = engine.forget(reference)
-            return chip(words.FORGOTTEN.format(number=version.number)), self.find(search), *nothing
+            return chip(words.FORGOTTEN.format(number=version.number)), "", *nothing
         if action == "erase":
-            count = engine.erase(reference)
-            text = words.ERASED.format(count=count, number=engine.store.live().number)
-            return chip(text), self.find(search), *nothing
+            versions = engine.erase(reference)
+            text = words.ERASED.format(count=versions, number=engine.store.live().number)
+            return chip(text), "", *nothing
         raise NotFound(f"There is no action {action!r}.")
 
-    def after(self, search: str | None) -> tuple:
-        """Everything else that shows the knowledge; the table keeps the evidence that was asked for just now."""
-        values = list(self._knowledge.values(search))
-        values[self._knowledge.outputs.index(self._panel.table)] = gr.skip()
-        return tuple(values)
+    def ready(self, request: gr.Request) -> gr.Button:
+        """Asking begins, and can be stopped."""
+        self._session.desk.ready(tab_of(request), ASK)
+        return gr.Button(interactive=True)
+
+    def ask_all(
+        self, search: str | None, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008 - found by Gradio
+    ) -> tuple:
+        """Ask about every lesson that is shown; what was asked until a stop is kept."""
+        done, form = 0, words.ASKED_ALL
+        try:
+            for _ in self._session.desk.check_all(search or "", tab_of(request), lambda f, t: progress(f, desc=t)):
+                done += 1
+        except Cancelled:
+            form = words.ASKED_SOME
+        return chip(form.format(lessons=count(done))), gr.Button(interactive=False)
+
+    def stop(self, request: gr.Request) -> None:
+        """Stop asking about all lessons."""
+        self._session.desk.cancel(tab_of(request), ASK)

@@ -1,63 +1,89 @@
 """What happens in Teach: split, preview, apply, undo, files of lessons, and what comes over from the chat."""
 
-import queue
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
 
 from app import words
+from app.desk import TEACH, Form, Trial
 from app.events.common import AT_ONCE, ONE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.events.knowledge import Knowledge
 from app.panels.chat import ChatPanel
-from app.panels.teach import TeachPanel
-from app.present.common import chip, note, progress_note
-from app.present.teaching import lesson_choices, plan_html, proposal_rows, report_card, states_html
+from app.panels.teach import TaughtChip, TeachPanel
+from app.present.common import chip, note, progress_bar
+from app.present.teaching import conflict_choices, doubt, learned_text, plan_html, proposal_rows, report_card, states_html
 from app.session import Session
-from qfcore.bulk import LessonState
+from app.studying import Study
 from qfcore.errors import LessonError, QFError
 from qfcore.lesson import Lesson, check_lesson
+from qfcore.standing import LEARNED
+from qfcore.store.records import LessonRecord
 from qfcore.teach import Preview
 
 _OFF, _ON = {"interactive": False}, {"interactive": True}
+CARD = 8
+"""Parts of the report card: what a preview shows."""
 
 
 class TeachEvents:
     """Handlers of the teacher's desk."""
 
     def __init__(
-        self, session: Session, chat_id: gr.State, tabs: gr.Tabs, chat: ChatPanel, teach: TeachPanel, knowledge: Knowledge
-    ) -> None:
+        self, session: Session, chat_id: gr.State, tabs: gr.Tabs, chat: ChatPanel, teach: TeachPanel, spoken: TaughtChip,
+        knowledge: Knowledge,
+    ) -> None:  # fmt: skip
         self._session, self._desk = session, session.desk
         self._chat_id, self._tabs, self._chat, self._teach, self._knowledge = chat_id, tabs, chat, teach, knowledge
+        self._spoken = spoken
 
-    def wire(self) -> None:
+    def wire(self, page: gr.Blocks) -> None:
         """Connect every control."""
-        t, after = self._teach, self._knowledge.after
-        fields = [t.fact, t.question, t.answer, t.method, t.replaces, t.proposals]
-        card = [t.number, t.report, t.apply, t.thorough, t.stop, t.status, t.chip, t.undo]
-        begun = t.preview.click(
-            explained(self.begin), [t.fact, t.question, t.replaces, t.proposals], [t.replaces, t.stop], **QUICK
+        self._wire_form()
+        self._wire_file(page)
+        t, chips, after = self._teach, [*self._teach.chip.parts, *self._spoken.parts], self._knowledge.after
+        applied = [t.number, t.replaces, t.shown, t.apply, t.thorough, t.status, t.applied, *chips]
+        t.apply.click(explained(self.apply), [t.number, *self._form], applied, **QUICK).success(**after)
+        for button in (t.chip.undo, self._spoken.undo):
+            button.click(explained(self.undo), t.applied, [t.applied, *chips], **QUICK).success(**after)
+        answer_as_draft = gr.State(False)
+        self._chat.messages.like(
+            explained(self.from_chat), self._chat_id,
+            [self._tabs, t.fact, t.question, t.answer, t.proposals, t.status, t.report, t.apply, answer_as_draft], **QUICK,
+        ).success(
+            self.split_draft, [answer_as_draft, t.fact], [t.proposals, t.stop, t.status], show_progress_on=[t.status], **ONE
+        )  # fmt: skip
+
+    def _wire_form(self) -> None:
+        t = self._teach
+        self._form = [t.fact, t.question, t.answer, t.method, t.proposals, t.replaces]
+        self._card = [t.number, t.report, t.replaces, t.shown, t.apply, t.thorough, t.stop, t.status]
+        begun = t.preview.click(explained(self.begin), self._form, t.stop, **QUICK)
+        preview = {"inputs": [*self._form, t.shown], "outputs": self._card, "show_progress_on": [t.report], **ONE}
+        begun.success(self.preview, **preview)
+        t.thorough.click(self.begin_thorough, None, [t.method, t.stop], **QUICK).success(
+            self.preview, **preview
         )
-        begun.success(self.preview, fields, card, show_progress_on=[t.report], **ONE)
-        again = t.thorough.click(lambda: ("thorough", gr.Button(**_ON)), None, [t.method, t.stop], **QUICK)
-        again.success(self.preview, fields, card, show_progress_on=[t.report], **ONE)
-        started = t.split.click(lambda: gr.Button(**_ON), None, t.stop, **QUICK)
+        started = t.split.click(self.ready, None, t.stop, **QUICK)
         started.success(self.split, t.fact, [t.proposals, t.stop, t.status], show_progress_on=[t.status], **ONE)
         t.fact.input(lambda: gr.Dataframe(value=[], visible=False), None, t.proposals, **AT_ONCE)
         t.stop.click(self.stop, **AT_ONCE)
-        applied = [t.number, t.apply, t.thorough, t.chip, t.undo]
-        t.apply.click(explained(self.apply), t.number, applied, **QUICK).success(**after)
-        t.undo.click(explained(self.undo), None, [t.chip, t.undo], **QUICK).success(**after)
-        t.file.change(explained(self.plan), [t.file, t.method], [t.plan, t.teach_file, t.states], **QUICK)
-        t.method.change(explained(self.plan), [t.file, t.method], [t.plan, t.teach_file, t.states], **QUICK)
-        many = [*card, t.states, t.teach_file]
-        t.teach_file.click(self.teach_file, [t.file, t.method], many, **{**STREAM, "concurrency_limit": 1})
-        self._chat.messages.like(
-            explained(self.from_chat), self._chat_id,
-            [self._tabs, t.fact, t.question, t.answer, t.proposals, t.status, t.report, t.apply, t.chip], **QUICK,
-        )  # fmt: skip
+        typed = [t.fact.change, t.question.change, t.answer.change, t.method.change]  # Teach again, too
+        for edited in (*typed, t.proposals.input, t.replaces.input):
+            edited(self.stale, t.number, [t.apply, t.report, t.status], trigger_mode="always_last", **AT_ONCE)
+
+    def _wire_file(self, page: gr.Blocks) -> None:
+        t, many = self._teach, self._teach.many
+        planned = [many.lessons, many.plan, many.start]
+        many.file.upload(explained(self.read), [many.file, t.method], planned, **QUICK)
+        many.file.clear(self.forget_file, None, planned, **QUICK)
+        t.method.change(explained(self.plan), [many.lessons, t.method], [many.plan, many.start], **QUICK)
+        work = [*self._card, many.start, many.stop, many.progress, many.states, many.lessons]
+        many.start.click(
+            explained(self.begin_study), [many.lessons, t.method, many.on_conflict], [many.start, many.stop], **QUICK
+        ).success(self.follow_study, None, work, **STREAM)
+        many.stop.click(self._desk.stop_study, **AT_ONCE)
+        page.load(self.follow_study, None, work, **STREAM)
 
     # -- one lesson, or some ------------------------------------------------------------------------------------
 
@@ -69,8 +95,15 @@ class TeachEvents:
         return (
             gr.Tabs(selected="teach"), "" if wrong else said[:2000], question[:500] if wrong else "", "",
             gr.Dataframe(value=[], visible=False), note(words.WRONG_HINT if wrong else words.FROM_CHAT),
-            f'<p class="qf-quiet">{words.NO_REPORT}</p>', gr.Button(**_OFF), "",
+            _no_report(), gr.Button(**_OFF), not wrong,
         )  # fmt: skip
+
+    def split_draft(
+        self, wanted: bool, text: str | None, request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - found by Gradio
+    ) -> tuple:  # fmt: skip
+        """Propose the facts of an answer that was brought over to be taught."""
+        return self.split(text, request, progress) if wanted else (gr.skip(),) * 3
 
     def split(
         self, text: str | None, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008 - found by Gradio
@@ -81,123 +114,150 @@ class TeachEvents:
         except QFError as error:
             gr.Warning(str(error), duration=SECONDS_SHOWN)
             return gr.skip(), gr.Button(**_OFF), note(str(error))
-        rows = proposal_rows(found)
-        return gr.Dataframe(value=rows, visible=True), gr.Button(**_OFF), ""
+        return gr.Dataframe(value=proposal_rows(found), visible=True), gr.Button(**_OFF), ""
 
-    def begin(self, text: str | None, question: str | None, replaces: list[str] | None, proposals: list) -> tuple:
-        """Check the form and offer to replace what the lessons contradict."""
-        found = {}
-        for lesson in _lessons(text, question, "", proposals):
-            found |= {r.id: r for r in self._desk.conflicts(lesson.text, lesson.question)}
-        choices = lesson_choices(list(found.values()))
-        chosen = [i for i in found if i in replaces] if replaces else list(found)
-        return gr.CheckboxGroup(choices=choices, value=chosen, visible=bool(found)), gr.Button(**_ON)
+    def ready(self, request: gr.Request) -> gr.Button:
+        """Work begins, and can be stopped."""
+        self._desk.ready(tab_of(request), TEACH)
+        return gr.Button(**_ON)
+
+    def begin(
+        self, text: str, question: str, answer: str, method: str, proposals: list, _replaces: list, request: gr.Request
+    ) -> gr.Button:
+        """Check the form before the work begins."""
+        form_of(text, question, answer, method, proposals)
+        return self.ready(request)
+
+    def begin_thorough(self, request: gr.Request) -> tuple:
+        """Choose the thorough method, to preview with it."""
+        return "thorough", self.ready(request)
 
     def preview(
-        self, text: str, question: str, answer: str, method: str, replaces: list[str], proposals: list, request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
+        self, text: str, question: str, answer: str, method: str, proposals: list, replaces: list[str] | None,
+        shown: list[str], request: gr.Request, progress: gr.Progress = gr.Progress(),  # noqa: B008 - found by Gradio
     ) -> tuple:  # fmt: skip
         """Learn on a trial copy and show the report card."""
         try:
-            lessons = _lessons(text, question, answer, proposals)
-            number, made = self._desk.preview(
-                lessons, method, tab_of(request), list(replaces or []), lambda f, t: progress(f, desc=t)
-            )
+            form = form_of(text, question, answer, method, proposals)
+            trial = self._desk.preview(form, replaces or [], shown, tab_of(request), lambda f, t: progress(f, desc=t))
         except QFError as error:
             return _failed(error)
-        return _card(number, made, method)
+        return _card(trial.number, trial.made, method, trial)
+
+    def stale(self, number: int | None) -> tuple:
+        """The form was edited: a preview made of it before cannot be applied."""
+        if not self._desk.is_of_form(number):
+            return (gr.skip(),) * 3
+        return gr.Button(**_OFF), gr.HTML(elem_classes="qf-stale"), note(words.STALE)
 
     def stop(self, request: gr.Request) -> None:
         """Stop the work in progress; nothing was changed."""
-        self._desk.cancel(tab_of(request))
+        self._desk.cancel(tab_of(request), TEACH)
 
-    def apply(self, number: int | None) -> tuple:
+    def apply(self, number: int | None, *fields: object) -> tuple:
         """Make the preview live."""
-        version = self._desk.apply(number)
-        text = words.LEARNED_CHIP.format(number=version.number)
-        return None, gr.Button(**_OFF), gr.Button(visible=False), chip(text), gr.Button(visible=True)
+        version, preview = self._desk.apply(number, lambda: form_of(*fields), fields[-1] or [])
+        shown = gr.Row(visible=True), chip(learned_text(version, preview)), gr.Button(visible=True)
+        return (
+            None, gr.CheckboxGroup(choices=[], value=[], visible=False), [], gr.Button(words.APPLY, **_OFF),
+            gr.Button(visible=False), "", version.number, *shown, *shown,
+        )  # fmt: skip
 
-    def undo(self) -> tuple:
-        """Go back to what was known before."""
-        version = self._session.engine.undo()
-        return chip(words.UNDONE.format(number=version.number)), gr.Button(visible=False)
+    def undo(self, number: int | None) -> tuple:
+        """Go back to what was known before the version that the chip names."""
+        text = chip(words.UNDONE.format(number=self._session.engine.undo(expect_live=number).number))
+        shown = gr.skip(), text, gr.Button(visible=False)
+        return None, *shown, *shown
 
     # -- files --------------------------------------------------------------------------------------------------
 
-    def plan(self, path: str | None, method: str) -> tuple:
-        """Read a file and say what teaching it would do."""
+    def read(self, path: str | None, method: str) -> tuple:
+        """Read an uploaded file, and say what teaching it would do."""
         if not path:
-            return "", gr.Button(**_OFF), ""
+            return self.forget_file()
         try:
-            _, found = self._desk.plan(Path(path), method)
+            lessons = self._desk.read(Path(path))
         except LessonError as error:
-            return note(str(error)), gr.Button(**_OFF), ""
-        return plan_html(found, method), gr.Button(interactive=bool(found.new or found.resumed)), ""
+            return [], note(str(error)), gr.Button(**_OFF)
+        return lessons, *self.plan(lessons, method)
 
-    def teach_file(self, path: str | None, method: str, request: gr.Request) -> Iterator[tuple]:
-        """Study a file's lessons, showing what becomes of each, then the report card."""
-        shown: list[LessonState] = []
-        news: queue.Queue[tuple] = queue.Queue()
-        tab, nothing = tab_of(request), (gr.skip(),) * 8
+    def plan(self, lessons: list[Lesson], method: str) -> tuple:
+        """What teaching a file's lessons would do."""
+        if not lessons:
+            return gr.skip(), gr.skip()
+        found, study = self._desk.plan(lessons, method), self._desk.study
+        idle = study is None or not study.running
+        return plan_html(found, method), gr.Button(interactive=idle and bool(found.new or found.resumed))
 
-        def work() -> None:
-            try:
-                lessons, _ = self._desk.plan(Path(path or ""), method)
-                news.put(("of", len({lesson.id for lesson in lessons})))
-                made = self._desk.teach_many(
-                    lessons, method, tab, lambda f, t: news.put(("progress", f, t)), lambda s: news.put(("lesson", s))
-                )
-                news.put(("done", *made))
-            except QFError as error:
-                news.put(("failed", error))
+    def forget_file(self) -> tuple:
+        """No file is chosen any more."""
+        return [], "", gr.Button(**_OFF)
 
-        threading.Thread(target=work, name="teach-file", daemon=True).start()
-        of, status = 0, words.WORKING
-        yield *nothing[:4], gr.Button(**_ON), note(status), *nothing[6:], "", gr.Button(**_OFF)
-        while True:
-            kind, *what = news.get()
-            if kind == "of":
-                of = what[0]
-            elif kind == "progress":
-                status = f"{what[0]:.0%} {what[1]}"
-            elif kind == "lesson":
-                shown.append(what[0])
-            elif kind == "failed":
-                text = f"{what[0]} {words.KEPT_UNTIL_NOW}" if shown else str(what[0])
-                yield *_failed(what[0], text), gr.skip(), gr.Button(**_ON)
-                return
-            else:
-                number, made, states = what
-                yield *_card(number, made, method), states_html(states, of), gr.Button(**_OFF)
-                return
-            while not news.empty() and news.queue[0][0] == "progress":
-                status = "{1:.0%} {2}".format(*news.get())
-            yield *nothing[:5], progress_note(status), *nothing[6:], states_html(shown, of), gr.skip()
+    def begin_study(self, lessons: list[Lesson], method: str, on_conflict: str) -> tuple:
+        """Begin to study a file's lessons."""
+        self._desk.begin_study(lessons, method, on_conflict)
+        return gr.Button(**_OFF), gr.Button(**_ON)
+
+    def follow_study(self) -> Iterator[tuple]:
+        """Show how the file in progress gets on, whichever tab began it; then its report card."""
+        study, nothing = self._desk.study, (gr.skip(),) * CARD
+        if study is None:
+            yield *nothing, *(gr.skip(),) * 5  # a generator without a value would empty what it could show
+            return
+        watched = study.running
+        for _ in study.follow():
+            drawn = progress_bar(study.fraction, study.text), states_html(study.states, study.of)
+            yield *nothing, gr.Button(**_OFF), gr.Button(**_ON), *drawn, study.lessons
+        if study.error is not None and watched:  # who loads the page later finds it in the panel
+            gr.Warning(str(study.error), duration=SECONDS_SHOWN)
+        yield *_studied(study), study.lessons
 
 
-def _lessons(text: str | None, question: str | None, answer: str | None, proposals: list | None) -> list[Lesson]:
-    """The ticked proposals, or the form."""
+def _studied(study: Study) -> tuple:
+    """Values of the card and the file's controls when its work has ended."""
+    again, off, states = gr.Button(**_ON), gr.Button(**_OFF), states_html(study.states, study.of)
+    if study.preview is None:
+        text = f"{study.error} {words.KEPT_UNTIL_NOW}" if study.states else str(study.error)
+        return *(gr.skip(),) * CARD, again, off, note(text), states
+    return *_card(study.number, study.preview, study.method), off, off, note(words.DONE), states
+
+
+def form_of(text: str | None, question: str | None, answer: str | None, method: str, proposals: list, *_: object) -> Form:
+    """The ticked proposals, or the form.
+
+    Raises:
+        LessonError: there is nothing to teach, or a field cannot be taught.
+    """
     rows = [row for row in proposals or [] if len(row) >= 3 and any(isinstance(cell, str) and cell for cell in row)]
     if not rows:
-        return [check_lesson(text or "", question or "", answer or "")]
+        return Form((check_lesson(text or "", question or "", answer or ""),), method)
     ticked = [row for row in rows if row[0] in (True, "true", "True")]
     if not ticked:
         raise LessonError(words.NOTHING_TICKED)
-    return [check_lesson(str(row[1] or ""), str(row[2] or "")) for row in ticked]
+    return Form(tuple(check_lesson(str(row[1] or ""), str(row[2] or "")) for row in ticked), method)
 
 
-def _card(number: int, made: Preview, method: str) -> tuple:
-    """Values of `card` for a preview that came out."""
-    learned = made.report.learned
-    doubt = "" if learned else note(words.NOT_LEARNED)
+def _card(number: int | None, made: Preview, method: str, trial: Trial | None = None) -> tuple:
+    """Values of `card` for a preview that came out. trial: with the contradictions that can be declined."""
+    status = made.report.status
+    conflicts: tuple[LessonRecord, ...] = trial.conflicts if trial else ()
+    choices = gr.CheckboxGroup(
+        choices=conflict_choices(conflicts), value=list(trial.replaces if trial else ()), visible=bool(conflicts)
+    )
+    apply = gr.Button(words.APPLY if status == LEARNED else words.APPLY_ANYWAY, **_ON)
     return (
-        number, report_card(made.report), gr.Button(**_ON), gr.Button(visible=not learned and method == "fast"),
-        gr.Button(**_OFF), doubt, "", gr.Button(visible=False),
+        number, gr.HTML(report_card(made.report, made.replaced), elem_classes=[]), choices, [r.id for r in conflicts], apply,
+        gr.Button(visible=status != LEARNED and method == "fast" and trial is not None), gr.Button(**_OFF),
+        doubt(status, method),
     )  # fmt: skip
 
 
-def _failed(error: QFError, text: str = "") -> tuple:
+def _failed(error: QFError) -> tuple:
     """Values of `card` for work that failed or was stopped."""
     gr.Warning(str(error), duration=SECONDS_SHOWN)
-    off = gr.Button(**_OFF)
-    return None, words.NO_REPORT, off, gr.Button(visible=False), off, note(text or str(error)), "", gr.skip()
+    hidden, off = gr.CheckboxGroup(choices=[], value=[], visible=False), gr.Button(**_OFF)
+    return None, _no_report(), hidden, [], off, gr.Button(visible=False), off, note(str(error))
+
+
+def _no_report() -> gr.HTML:
+    return gr.HTML(f'<p class="qf-quiet">{words.NO_REPORT}</p>', elem_classes=[])

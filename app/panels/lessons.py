@@ -10,9 +10,12 @@ from app.panels.common import actions_html
 
 @dataclass(frozen=True)
 class LessonsPanel:
-    """A search, the table with a row of buttons for each lesson, what a button did."""
+    """A search, how many stand how, the table with a row of buttons for each lesson, what a button did."""
 
     search: gr.Textbox
+    summary: gr.HTML
+    ask_all: gr.Button
+    stop: gr.Button
     chip: gr.HTML
     table: gr.HTML
 
@@ -21,5 +24,9 @@ def draw_lessons_panel() -> LessonsPanel:
     """Draw into the open tab."""
     gr.Markdown(words.LESSONS_INTRO)
     search = gr.Textbox(label=words.LESSONS_SEARCH, placeholder=words.SEARCH_HINT, elem_id="lessons-search")
+    summary = gr.HTML(elem_id="lessons-summary")
+    with gr.Row():
+        ask_all = gr.Button(words.ASK_ALL, size="sm", elem_id="lessons-ask-all", min_width=80, scale=0)
+        stop = gr.Button(words.CANCEL, size="sm", interactive=False, elem_id="lessons-stop", min_width=80, scale=0)
     chip = gr.HTML(elem_id="lessons-chip")
-    return LessonsPanel(search, chip, actions_html("lessons-table"))
+    return LessonsPanel(search, summary, ask_all, stop, chip, actions_html("lessons-table"))

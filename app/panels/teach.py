@@ -9,6 +9,34 @@ from app.present.common import note
 
 
 @dataclass(frozen=True)
+class TaughtChip:
+    """What was taught last, with its undo; drawn in the desk and in the chat."""
+
+    row: gr.Row
+    text: gr.HTML
+    undo: gr.Button
+
+    @property
+    def parts(self) -> list[gr.blocks.Block]:
+        """All of it, as outputs."""
+        return [self.row, self.text, self.undo]
+
+
+@dataclass(frozen=True)
+class FilePanel:
+    """A file of lessons: its plan, and the state of the work."""
+
+    file: gr.File
+    plan: gr.HTML
+    on_conflict: gr.Radio
+    start: gr.Button
+    stop: gr.Button
+    progress: gr.HTML
+    states: gr.HTML
+    lessons: gr.State
+
+
+@dataclass(frozen=True)
 class TeachPanel:
     """The form, what the model proposes, files of lessons, and what answers them."""
 
@@ -16,22 +44,30 @@ class TeachPanel:
     question: gr.Textbox
     answer: gr.Textbox
     method: gr.Radio
-    replaces: gr.CheckboxGroup
     split: gr.Button
     proposals: gr.Dataframe
     preview: gr.Button
     stop: gr.Button
     status: gr.HTML
-    file: gr.File
-    plan: gr.HTML
-    teach_file: gr.Button
-    states: gr.HTML
     report: gr.HTML
+    replaces: gr.CheckboxGroup
     apply: gr.Button
     thorough: gr.Button
-    chip: gr.HTML
-    undo: gr.Button
+    chip: TaughtChip
+    many: FilePanel
     number: gr.State
+    shown: gr.State
+    """Ids of the contradicted lessons that were offered to be replaced."""
+    applied: gr.State
+    """Number of the version that the chip can undo."""
+
+
+def draw_taught_chip(place: str) -> TaughtChip:
+    """Draw the chip, which is shown when something was taught. place: beginning of its controls' ids."""
+    with gr.Row(visible=False, elem_classes="qf-taught") as row:
+        text = gr.HTML(elem_id=f"{place}-chip")
+        undo = gr.Button(words.UNDO, size="sm", elem_id=f"{place}-undo", min_width=80, scale=0)
+    return TaughtChip(row, text, undo)
 
 
 def draw_teach_panel(refusal: str | None = None) -> TeachPanel:
@@ -44,34 +80,39 @@ def draw_teach_panel(refusal: str | None = None) -> TeachPanel:
             question = gr.Textbox(label=words.QUESTION, placeholder=words.QUESTION_HINT, elem_id="teach-question")
             answer = gr.Textbox(label=words.ANSWER, placeholder=words.ANSWER_HINT, elem_id="teach-answer")
             method = gr.Radio(words.METHODS, value="thorough", label=words.METHOD, elem_id="teach-method")
-            replaces = gr.CheckboxGroup([], label=words.REPLACE, visible=False, elem_id="teach-replaces")
             with gr.Row():
                 preview = gr.Button(words.PREVIEW, variant="primary", elem_id="teach-preview", min_width=100)
                 split = gr.Button(words.SPLIT, elem_id="teach-split", min_width=100)
                 stop = gr.Button(words.CANCEL, interactive=False, elem_id="teach-stop", min_width=80)
             status = gr.HTML(elem_id="teach-status")
-            with gr.Accordion(words.MANY, open=False, elem_id="teach-many"):
-                gr.Markdown(words.MANY_HINT)
-                file = gr.File(
-                    label=words.FILE, file_types=[".jsonl", ".csv", ".txt"], elem_id="teach-file", height=120
-                )
-                plan = gr.HTML(elem_id="teach-plan")
-                teach_file = gr.Button(words.TEACH_FILE, interactive=False, elem_id="teach-file-start")
-                states = gr.HTML(elem_id="teach-states")
+            many = _draw_file()
         with gr.Column(scale=3, min_width=300):
             report = gr.HTML(f'<p class="qf-quiet">{words.NO_REPORT}</p>', elem_id="teach-report")
+            replaces = gr.CheckboxGroup([], value=[], label=words.REPLACE, visible=False, elem_id="teach-replaces")
             with gr.Row():
                 apply = gr.Button(words.APPLY, variant="primary", interactive=False, elem_id="teach-apply")
                 thorough = gr.Button(words.TRY_THOROUGH, visible=False, elem_id="teach-thorough")
-            chip = gr.HTML(elem_id="teach-chip")
-            undo = gr.Button(words.UNDO, visible=False, size="sm", elem_id="teach-undo")
+            chip = draw_taught_chip("teach")
     proposals = gr.Dataframe(
         headers=words.PROPOSAL_COLUMNS, datatype=["bool", "str", "str", "str", "str"], type="array", visible=False,
         interactive=True, static_columns=[3, 4], wrap=True, label=words.PROPOSALS, elem_id="teach-proposals",
         row_count=0, column_count=5, buttons=[], column_widths=["9%", "31%", "24%", "18%", "18%"],
     )  # fmt: skip
-    number = gr.State(None)
     return TeachPanel(
-        fact, question, answer, method, replaces, split, proposals, preview, stop, status, file, plan, teach_file, states,
-        report, apply, thorough, chip, undo, number,
+        fact, question, answer, method, split, proposals, preview, stop, status, report, replaces, apply, thorough, chip,
+        many, gr.State(None), gr.State([]), gr.State(None),
     )  # fmt: skip
+
+
+def _draw_file() -> FilePanel:
+    with gr.Accordion(words.MANY, open=False, elem_id="teach-many"):
+        gr.Markdown(words.MANY_HINT)
+        file = gr.File(label=words.FILE, file_types=[".jsonl", ".csv", ".txt"], elem_id="teach-file", height=120)
+        plan = gr.HTML(elem_id="teach-plan")
+        on_conflict = gr.Radio(words.CONFLICT_WAYS, value="replace", label=words.ON_CONFLICT, elem_id="teach-on-conflict")
+        with gr.Row():
+            start = gr.Button(words.TEACH_FILE, interactive=False, elem_id="teach-file-start", min_width=120)
+            stop = gr.Button(words.CANCEL, interactive=False, elem_id="teach-file-stop", min_width=80)
+        progress = gr.HTML(elem_id="teach-file-progress")
+        states = gr.HTML(elem_id="teach-states")
+    return FilePanel(file, plan, on_conflict, start, stop, progress, states, gr.State([]))

@@ -14,9 +14,12 @@ class VersionsPanel:
 
     timeline: gr.HTML
     curve: gr.LinePlot
+    curve_text: gr.HTML
     version: gr.Dropdown
     knows: gr.HTML
     restore: gr.Button
+    restore_text: gr.HTML
+    chat: gr.Button
     name: gr.Textbox
     tag: gr.Button
     branch: gr.Button
@@ -24,7 +27,10 @@ class VersionsPanel:
     other: gr.Dropdown
     lessons: gr.HTML
     ask: gr.Button
+    stop: gr.Button
     answers: gr.HTML
+    weights_tab: gr.Tab
+    show_weights: gr.Button
     weights: gr.BarPlot
     weights_text: gr.HTML
     chip: gr.HTML
@@ -39,11 +45,13 @@ def draw_versions_panel() -> VersionsPanel:
                 x="version", y="share", color="what", y_lim=[0, 1.02], title=words.CURVE, x_title=words.VERSION,
                 y_title=words.SHARE, height=220, elem_id="versions-curve", buttons=[], show_label=False, visible=False,
             )  # fmt: skip
+            curve_text = gr.HTML(elem_id="versions-curve-text")
         with gr.Column(scale=3, min_width=300):
             version = gr.Dropdown([], label=words.VERSION, info=words.VERSION_HINT, elem_id="versions-version")
             with gr.Row():
-                restore = gr.Button(words.RESTORE, variant="primary", elem_id="versions-restore")
-            gr.Markdown(words.RESTORE_HINT)
+                restore = gr.Button(words.RESTORE, variant="primary", elem_id="versions-restore", min_width=140)
+                chat = gr.Button(words.CHAT_WITH, elem_id="versions-chat", min_width=140)
+            restore_text = gr.HTML(elem_id="versions-restore-text")
             chip = gr.HTML(elem_id="versions-chip")
             with gr.Tabs(elem_id="versions-tabs"):
                 with gr.Tab(words.TAB_KNOWS, id="knows"):
@@ -62,15 +70,18 @@ def draw_versions_panel() -> VersionsPanel:
                         with gr.Tab(words.TAB_LESSONS, id="diff-lessons"):
                             lessons = gr.HTML(elem_id="diff-lessons")
                         with gr.Tab(words.TAB_ANSWERS, id="diff-answers"):
-                            ask = gr.Button(words.ASK_BOTH, elem_id="diff-ask")
+                            with gr.Row():
+                                ask = gr.Button(words.ASK_BOTH, elem_id="diff-ask", min_width=100)
+                                stop = gr.Button(words.CANCEL, interactive=False, elem_id="diff-stop", min_width=80)
                             answers = gr.HTML(elem_id="diff-answers")
-                        with gr.Tab(words.TAB_WEIGHTS, id="diff-weights"):
+                        with gr.Tab(words.TAB_WEIGHTS, id="diff-weights") as weights_tab:
+                            show_weights = gr.Button(words.COMPARE_WEIGHTS, elem_id="diff-weights-show")
                             weights_text = gr.HTML(elem_id="diff-weights-text")
                             weights = gr.BarPlot(
                                 x="layer", y="change", x_title=words.LAYER, y_title=words.CHANGE, height=220,
                                 elem_id="diff-weights", buttons=[], show_label=False,
                             )  # fmt: skip
     return VersionsPanel(
-        timeline, curve, version, knows, restore, name, tag, branch, names, other, lessons, ask, answers, weights,
-        weights_text, chip,
+        timeline, curve, curve_text, version, knows, restore, restore_text, chat, name, tag, branch, names, other, lessons,
+        ask, stop, answers, weights_tab, show_weights, weights, weights_text, chip,
     )  # fmt: skip

@@ -1,8 +1,10 @@
 """What all parts of the window share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import SequenceMatcher
 from html import escape as html_escape
 
+from app import words
 from app.visible import visible
 
 
@@ -21,11 +23,6 @@ def note(text: str) -> str:
     return f'<p class="qf-note" role="status">{escape(text)}</p>'
 
 
-def progress_note(text: str) -> str:
-    """Progress that screen readers do not read out at each step."""
-    return f'<p class="qf-note">{escape(text)}</p>'
-
-
 def table(headers: Sequence[str], rows: Iterable[str], caption: str = "") -> str:
     """A table. headers and caption: plain words of ours; rows: HTML of whole rows."""
     title = f"<caption>{caption}</caption>" if caption else ""
@@ -33,19 +30,48 @@ def table(headers: Sequence[str], rows: Iterable[str], caption: str = "") -> str
     return f'<table class="qf-table">{title}{head}<tbody>{"".join(rows)}</tbody></table>'
 
 
-def buttons(subject: str, kind: str, key: str, actions: Iterable[tuple[str, str]]) -> str:
-    """Buttons that act on one thing: what it is called, `data-kind="key"` for the handler; actions: (name, label)."""
+def buttons(
+    subject: str, kind: str, key: str, actions: Iterable[tuple[str, str]], confirm: Mapping[str, str] | None = None
+) -> str:
+    """Buttons that act on one thing: what it is called, `data-kind="key"` for the handler; actions: (name, label).
+
+    confirm: questions to which a person must say yes first, by action.
+    """
     drawn = "".join(
-        f'<button class="qf-button" data-action="{action}" data-{kind}="{escape(key)}" '
+        f'<button class="qf-button" data-action="{action}" data-{kind}="{escape(key)}"{_asking(confirm, action)} '
         f'aria-label="{escape(label)}: {escape(subject)}">{escape(label)}</button>'
         for action, label in actions
     )
     return f"<div class='qf-buttons'>{drawn}</div>"
 
 
+def _asking(confirm: Mapping[str, str] | None, action: str) -> str:
+    return f' data-confirm="{escape(confirm[action])}"' if confirm and action in confirm else ""
+
+
 def count(lessons: int) -> str:
     """A number of lessons in words."""
-    return f"{lessons} lesson{'' if lessons == 1 else 's'}"
+    return (words.ONE_LESSON if lessons == 1 else words.LESSONS).format(n=lessons)
+
+
+def marked(before: str, after: str) -> tuple[str, str]:
+    """Two answers as HTML, the words that differ marked: struck through in the first, underlined in the second."""
+    old, new = before.split(), after.split()
+    left, right = [], []
+    for kind, i, j, k, n in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for side, piece, tag in ((left, old[i:j], "del"), (right, new[k:n], "ins")):
+            if piece:
+                text = escape(" ".join(piece))
+                side.append(text if kind == "equal" else f"<{tag}>{text}</{tag}>")
+    return " ".join(left), " ".join(right)
+
+
+def progress_bar(fraction: float, text: str) -> str:
+    """How far work is. Screen readers can ask for it; it is not read out at each step."""
+    return (
+        f'<div class="qf-progress"><progress max="1" value="{min(max(fraction, 0.0), 1.0):.3f}" aria-label="{escape(text)}">'
+        f"</progress> {fraction:.0%} {escape(text)}</div>"
+    )
 
 
 def short(text: str) -> str:

@@ -1,48 +1,89 @@
 """Report cards, proposals, lessons and how they stand."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from app import words
-from app.present.common import buttons, count, escape, note, short, table
+from app.present.common import buttons, count, escape, marked, note, short, table
 from app.visible import visible
 from qfcore.bulk import LessonState, Plan
 from qfcore.engine import Proposal
-from qfcore.evaluate import Report
+from qfcore.evaluate import ProbeResult, Report
 from qfcore.standing import Standing
-from qfcore.store.records import LessonRecord
+from qfcore.store.records import LessonRecord, Version
+from qfcore.teach import Preview
 
-_BEFORE_NOW = ("Question", "Before", "Now")
 _ACTIONS = (("ask", words.ASK_NOW), ("again", words.AGAIN), ("forget", words.FORGET_IT), ("erase", words.ERASE_IT))
+_CONFIRM = {"forget": words.FORGET_CONFIRM, "erase": words.ERASE_CONFIRM}
+_TONES = {"learned": "qf-good", "failed": "qf-bad", "weak": "qf-bad"}
+_SIGNS = {"learned": "✓", "weak": "~", "failed": "✗", "unchecked": "?"}
+DRIFT_BOUND = 0.5
+"""Share of the neighbours' words that may change before the report card warns."""
 
 
-def report_card(report: Report) -> str:
+def report_card(report: Report, replaced: Sequence[LessonRecord] = ()) -> str:
     """The report card of a preview."""
-    good = report.learned
-    head = "Learned" if good else "Not learned yet"
-    changed = [probe for probe in report.probes if not probe.same]
-    kept = len(report.probes) - len(changed)
-    answers = (
+    status = report.status
+    kept = sum(probe.same for probe in report.probes)
+    parts = [
+        f'<div class="qf-card"><div class="qf-verdict {_TONES.get(status, "qf-quiet")}">'
+        f'<span aria-hidden="true">{_SIGNS[status]}</span> {escape(words.VERDICT[status])}</div>',
+        _replaced(replaced),
+        table(words.COLUMNS_ASKED, _asked_rows(report), words.ABOUT_LESSON),
+        _neighbours(report),
+        f"<p>{escape(words.UNCHANGED.format(kept=kept, of=len(report.probes)))}</p>",
+        _changes([probe for probe in report.probes if not probe.same], words.ABOUT_OTHERS),
+    ]
+    figures = words.REPORT_FIGURES.format(
+        norm=report.change, rank=report.rank, lessons=count(report.lessons), seconds=sum(report.seconds.values())
+    )
+    return "".join([*parts, f'<p class="qf-quiet">{escape(figures)}</p></div>'])
+
+
+def _replaced(records: Sequence[LessonRecord]) -> str:
+    return f"<p>{escape(words.REPLACES)}: <del>{escape(_named(records))}</del></p>" if records else ""
+
+
+def _asked_rows(report: Report) -> Iterable[str]:
+    return (
         f'<tr><td><span class="{"qf-good" if asked.ok else "qf-bad"}">{"✓" if asked.ok else "✗"}</span> '
         f"{escape(asked.question)}</td><td>{escape(asked.before)}</td><td><strong>{escape(asked.after)}</strong></td></tr>"
         for asked in report.answers
     )
-    parts = [
-        f'<div class="qf-card"><div class="qf-verdict {"qf-good" if good else "qf-bad"}">'
-        f'<span aria-hidden="true">{"✓" if good else "✗"}</span> {head}</div>',
-        table(_BEFORE_NOW, answers, "Questions about the lesson"),
-        f"<p>Unrelated questions unchanged: <strong>{kept} of {len(report.probes)}</strong></p>",
-    ]
-    if changed:
-        rows = (
-            f"<tr><td>{escape(p.question)}</td><td>{escape(p.before)}</td><td>{escape(p.after)}</td></tr>" for p in changed
-        )
-        parts.append(table(_BEFORE_NOW, rows, "What else changed"))
-    seconds = sum(report.seconds.values())
-    parts.append(
-        f'<p class="qf-quiet">Change of the weights: norm {report.change:.2f}, rank {report.rank} · '
-        f"{count(report.lessons)} in this version · {seconds:.1f} s</p></div>"
-    )
-    return "".join(parts)
+
+
+def _neighbours(report: Report) -> str:
+    if not report.neighbours:
+        return ""
+    warning = note(words.NEIGHBOURS_CHANGED.format(share=f"{report.drift:.0%}")) if report.drift > DRIFT_BOUND else ""
+    return _changes(report.neighbours, words.ABOUT_NEIGHBOURS) + warning
+
+
+def _changes(probes: Sequence[ProbeResult], caption: str) -> str:
+    """Answers before and after, the words that differ marked."""
+    if not probes:
+        return ""
+    rows = []
+    for probe in probes:
+        before, after = marked(probe.before, probe.after)
+        now = f'<span class="qf-quiet">{escape(words.SAME_ANSWER)}</span>' if probe.same else after
+        rows.append(f"<tr><td>{escape(probe.question)}</td><td>{before}</td><td>{now}</td></tr>")
+    return table(words.COLUMNS_ASKED, rows, caption)
+
+
+def doubt(status: str, method: str) -> str:
+    """What to do about a lesson that did not stick; empty for one that did."""
+    text = words.DOUBT[status]
+    return note(text + (words.THOROUGH_HINT if method == "fast" else "")) if text else ""
+
+
+def learned_text(version: Version, preview: Preview) -> str:
+    """What was applied, for the chip: how it stands, the version, the lesson."""
+    texts = [pending.lesson.text for pending in preview.pending]
+    what = short(texts[0])
+    if len(texts) > 1:
+        what = words.CHIP_MANY.format(count=count(len(texts)), text=what)
+    return words.CHIP.format(status=words.CHIP_STATUS[preview.report.status], number=version.number, what=what)
 
 
 def proposal_rows(proposed: list[Proposal]) -> list[list]:
@@ -59,11 +100,10 @@ def _named(records: Sequence[LessonRecord]) -> str:
 
 def plan_html(found: Plan, method: str) -> str:
     """What teaching a file would do."""
-    minutes = max(1, round(found.seconds(method) / 60))
-    text = (
-        f"{len(found.new)} new, {len(found.resumed)} studied before, {len(found.live)} known already; "
-        f"about {minutes} min."
-    )
+    text = words.PLAN.format(
+        new=len(found.new), resumed=len(found.resumed), live=len(found.live),
+        minutes=max(1, round(found.seconds(method) / 60)),
+    )  # fmt: skip
     conflicts = "".join(
         f"<li>{escape(lesson.text)} ↔ {escape(_named(records))}</li>"
         for lesson, records in found.conflicts
@@ -73,42 +113,44 @@ def plan_html(found: Plan, method: str) -> str:
     return note(text) + conflicts
 
 
-def states_html(found: list[LessonState], of: int) -> str:
+def states_html(found: Sequence[LessonState], of: int) -> str:
     """What became of each lesson of a file so far, the latest first."""
     rows = (
         f"<tr><td>{s.position + 1}</td><td>{escape(s.lesson.text)}</td>"
         f'<td class="{"qf-bad" if s.refused else "qf-good"}">{escape(words.STATE[s.state])} {escape(s.detail)}</td></tr>'
         for s in reversed(found)
     )
-    return f'<p role="status">{len(found)} of {of}</p><div class="qf-scroll">{table(("#", "Lesson", "State"), rows)}</div>'
+    done = escape(words.STUDIED.format(done=len(found), of=of))
+    return f'<p role="status">{done}</p><div class="qf-scroll">{table(words.STATE_COLUMNS, rows)}</div>'
 
 
 def lessons_table(
-    rows: list[tuple[LessonRecord, Standing, int]], fresh: dict[str, Standing], searched: bool
+    rows: Sequence[tuple[LessonRecord, Standing, int]], searched: bool, opened: str = ""
 ) -> str:
-    """The live lessons with how they stand, the evidence, and their buttons. fresh: what was asked just now."""
+    """The live lessons with how they stand, the evidence, and their buttons. opened: id of the one just asked about."""
     if not rows:
         return f'<p class="qf-quiet">{escape(words.LESSONS_NOT_FOUND if searched else words.LESSONS_NONE)}</p>'
     cells = []
-    for record, noted, version in rows:
-        standing = fresh.get(record.id, noted)
+    for record, standing, version in rows:
         source = record.lesson.source.removeprefix("file:")
         by = "" if source == "user" else f" · {source}"
+        taught = words.LESSON_FROM.format(number=version, date=record.created_at[:10])
         cells.append(
             f"<tr><td>{record.number}</td><td><strong>{escape(record.lesson.text)}</strong>"
-            f'<br><span class="qf-quiet">version {version}, {record.created_at[:10]}{escape(by)}</span></td>'
-            f"<td>{_standing(standing)}</td>"
-            f"<td>{buttons(short(record.lesson.text), 'lesson', record.id, _ACTIONS)}</td></tr>"
+            f'<br><span class="qf-quiet">{escape(taught + by)}</span></td>'
+            f"<td>{_standing(standing, record.id == opened)}</td>"
+            f"<td>{buttons(short(record.lesson.text), 'lesson', record.id, _ACTIONS, _CONFIRM)}</td></tr>"
         )
-    return table(("#", "Lesson", "Stands", "Do"), cells)
+    return table(words.LESSON_COLUMNS, cells)
 
 
-def _standing(standing: Standing) -> str:
-    tone = {"learned": "qf-good", "failed": "qf-bad", "weak": "qf-bad"}.get(standing.status, "qf-quiet")
-    head = f'<span class="{tone}">{escape(words.STANDING[standing.status])}</span>'
+def _standing(standing: Standing, opened: bool) -> str:
+    head = f'<span class="{_TONES.get(standing.status, "qf-quiet")}">{escape(words.STANDING[standing.status])}</span>'
     if not standing.asked:
         return head
-    when = f"report card of version {standing.version}" if standing.version is not None else "asked just now"
+    when = words.EVIDENCE_REPORT.format(number=standing.version)
+    if standing.asked_at:
+        when = words.EVIDENCE_ASKED.format(at=standing.asked_at[:16].replace("T", " "))
     evidence = "".join(
         f'<li><span class="{"qf-good" if a.ok else "qf-bad"}">{"✓" if a.ok else "✗"}</span> {escape(a.question)}<br>'
         f"→ {escape(a.said)}</li>"
@@ -116,14 +158,36 @@ def _standing(standing: Standing) -> str:
     )
     good = sum(a.ok for a in standing.asked)
     return (
-        f"<details{' open' if standing.version is None else ''}><summary>{head} {good}/{len(standing.asked)}</summary>"
-        f'<ul class="qf-lessons">{evidence}</ul><span class="qf-quiet">{when}</span></details>'
+        f"<details{' open' if opened else ''}><summary>{head} {good}/{len(standing.asked)}</summary>"
+        f'<ul class="qf-lessons">{evidence}</ul><span class="qf-quiet">{escape(when)}</span></details>'
     )
 
 
-def lesson_choices(records: list[LessonRecord]) -> list[tuple[str, str]]:
-    """Lessons as (label, id)."""
-    return [(f"{r.number}. {short(r.lesson.text)}", r.id) for r in records]
+def standings_summary(rows: Sequence[tuple[LessonRecord, Standing, int]]) -> str:
+    """How many lessons stand how."""
+    counts = Counter(standing.status for _, standing, _ in rows)
+    if not counts:
+        return ""
+    parts = (
+        f'<span class="{_TONES.get(status, "qf-quiet")}">{counts[status]} {escape(label)}</span>'
+        for status, label in words.STANDING.items() if counts[status]
+    )  # fmt: skip
+    return f'<p role="status">{words.SUMMARY.format(lessons=count(len(rows)), parts=", ".join(parts))}</p>'
+
+
+def doubts(rows: Sequence[tuple[LessonRecord, Standing, int]]) -> str:
+    """What the sidebar says of lessons that did not stick; empty when all did."""
+    counts = Counter(standing.status for _, standing, _ in rows)
+    parts = ", ".join(f"{counts[status]} {words.STANDING[status]}" for status in ("weak", "failed") if counts[status])
+    return f'<p class="qf-doubts qf-bad">{escape(words.DOUBTS.format(parts=parts))}</p>' if parts else ""
+
+
+def conflict_choices(records: Sequence[LessonRecord]) -> list[tuple[str, str]]:
+    """Contradicted lessons as (label, id)."""
+    return [
+        (words.CONFLICT_CHOICE.format(number=r.number, date=r.created_at[:10], text=short(r.lesson.text)), r.id)
+        for r in records
+    ]
 
 
 def lesson_list(records: list[LessonRecord]) -> str:

@@ -21,19 +21,21 @@ _ABOUT = re.compile(r"^(?:Undid version \d+: |Forgot: |\d+ lessons: )+")
 
 def erase_lesson(db: Database, model_sha256: str, record: LessonRecord) -> int:
     """Delete a lesson, its rows, and what the history says of it; the number of versions that knew it."""
-    introduced = db.execute(
-        "SELECT v.number FROM versions v JOIN version_lessons l ON l.version = v.number WHERE l.lesson_id = ? "
-        "AND NOT EXISTS (SELECT 1 FROM version_lessons p WHERE p.version = v.parent AND p.lesson_id = l.lesson_id)",
-        [record.id],
-    ).fetchall()
     knew = db.execute("SELECT count(*) FROM version_lessons WHERE lesson_id = ?", [record.id]).fetchone()[0]
     db.execute("DELETE FROM version_lessons WHERE lesson_id = ?", [record.id])
     db.execute("DELETE FROM rows WHERE lesson_id = ?", [record.id])
     db.execute("DELETE FROM lessons WHERE id = ?", [record.id])
-    for (number,) in introduced:  # report cards hold the lesson's questions and answers
-        db.execute("DELETE FROM reports WHERE version = ?", [number])
+    for number, report in db.execute("SELECT version, report FROM reports").fetchall():
+        if _tells(report, record):  # questions about the lesson, and what was answered
+            db.execute("DELETE FROM reports WHERE version = ?", [number])
     _rewrite_history(db, model_sha256, record.lesson.text)
     return knew
+
+
+def _tells(report: str, record: LessonRecord) -> bool:
+    """Whether a report card names the lesson, or asks one of its questions, as one about a neighbour does."""
+    texts = (record.id, record.lesson.text, *(phrasing.question for phrasing in record.phrasings))
+    return any(json.dumps(text, ensure_ascii=False) in report for text in texts if text)
 
 
 def quotes(message: str, text: str) -> bool:

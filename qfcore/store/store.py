@@ -284,6 +284,32 @@ class Store:
             rows = db.execute("SELECT version, report FROM reports ORDER BY version DESC").fetchall()
             return [(number, json.loads(text)) for number, text in rows]
 
+    def lineage(self, version: Version) -> list[int]:
+        """Numbers of a version and of those that it came from, newest first."""
+        with self._database.reading() as db:
+            parents = dict(db.execute("SELECT number, parent FROM versions").fetchall())
+        numbers, number = [], version.number
+        while number is not None:
+            numbers.append(number)
+            number = parents.get(number)
+        return numbers
+
+    def note_check(self, version: Version, lesson_id: str, asked: Sequence[tuple[str, str, bool]]) -> str:
+        """Keep what a version said of one of its lessons with its report card; the time (ISO, UTC) that is noted.
+
+        asked: (question, what was said, whether it tells the lesson).
+        """
+        now = self._clock()
+        with self._database.writing() as db:
+            found = db.execute("SELECT report FROM reports WHERE version = ?", [version.number]).fetchone()
+            report = json.loads(found[0]) if found else {}
+            answers = [{"question": question, "said": said, "ok": ok} for question, said, ok in asked]
+            report.setdefault("checks", {})[lesson_id] = {"at": now, "asked": answers}
+            text = json.dumps(report, ensure_ascii=False, allow_nan=False)
+            db.execute("INSERT OR REPLACE INTO reports (version, report) VALUES (?, ?)", [version.number, text])
+            reseal(db, "reports", version.number)
+        return now
+
     # -- bundles ------------------------------------------------------------------------------------------------
 
     def write_bundle(self, out: Path) -> dict:

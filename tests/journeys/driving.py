@@ -79,16 +79,31 @@ def restore(page: Page, number: int) -> None:
     expect(page.locator("#versions-chip")).to_contain_text(f"knows what version {number} knew", timeout=SLOW)
 
 
-def teach(page: Page, fact: str) -> int:
+def teach(page: Page, fact: str, *, fast: bool = False) -> int:
     """Preview and apply a fact; the number of the version that knows it."""
     page.get_by_role("tab", name="Teach").click()
+    page.get_by_label("Fast: one way of asking" if fast else "Thorough: several ways of asking").check()
+    page.locator("#teach-question textarea, #teach-question input").first.fill("")
+    page.locator("#teach-answer textarea, #teach-answer input").first.fill("")
     page.locator("#teach-fact textarea").fill(fact)
-    page.locator("#teach-preview").click()
-    expect(page.locator("#teach-report .qf-verdict")).to_be_visible(timeout=SLOW)
+    preview(page)
     page.screenshot(path=OUTPUT / "report-card.png")
+    return apply(page, fact)
+
+
+def preview(page: Page) -> None:
+    """Press Preview and wait for the report card of what the form says now."""
+    page.locator("#teach-preview").click()
+    expect(page.locator("#teach-apply")).to_be_enabled(timeout=SLOW)
+    expect(page.locator("#teach-report .qf-verdict")).to_be_visible()
+
+
+def apply(page: Page, fact: str) -> int:
+    """Apply the preview; the number of the version that the chip names beside the fact."""
     page.locator("#teach-apply").click()
-    expect(page.locator("#teach-chip")).to_contain_text("Learned", timeout=SLOW)
-    return int(re.search(r"version (\d+)", page.locator("#teach-chip").inner_text())[1])
+    chip = page.locator("#teach-chip")
+    expect(chip).to_contain_text(fact, timeout=SLOW)
+    return int(re.search(r"version (\d+)", chip.inner_text())[1])
 
 
 def go_to(page: Page, tab: str) -> None:

@@ -75,3 +75,29 @@ def test_a_dry_run_changes_nothing(home: Path) -> None:
     versions = as_json(home, "versions")
     assert as_json(home, "teach", "Borin owns a boat.", "--dry-run", "--method", "fast")
     assert as_json(home, "versions") == versions
+
+
+def test_a_contradiction_is_named_and_waits_for_a_decision(home: Path, tmp_path: Path) -> None:
+    versions = as_json(home, "versions")
+    mara = ("teach", "Mara started Oxinnovate.", "--method", "fast")
+    refused = command(home, *mara)
+    assert refused.returncode == 20 and "lesson 1, taught on" in refused.stderr and "--replace 1" in refused.stderr
+    assert as_json(home, "versions") == versions
+    assert as_json(home, *mara, "--dry-run")["contradicts"] == [1]
+    as_json(home, *mara, "--keep-both")
+    assert {"Qi started Oxinnovate.", "Mara started Oxinnovate."} <= {x["text"] for x in as_json(home, "lessons")}
+    as_json(home, "undo")
+    as_json(home, *mara, "--replace", "1")
+    file = tmp_path / "more.txt"
+    file.write_text("Bo started Oxinnovate.\nThe Ulvsund lamp is green.\n")
+    many = ("teach", "--file", str(file), "--method", "fast")
+    refused = command(home, *many)
+    assert refused.returncode == 20 and "--on-conflict" in refused.stderr
+    skipped = as_json(home, *many, "--on-conflict", "skip")
+    assert [x["lesson"] for x in skipped["refused"]] == ["Bo started Oxinnovate."] and skipped["replaced"] == []
+    replaced = as_json(home, *many, "--on-conflict", "replace")
+    assert len(replaced["replaced"]) == 1
+    texts = {x["text"] for x in as_json(home, "lessons")}
+    assert "Bo started Oxinnovate." in texts and not {"Qi started Oxinnovate.", "Mara started Oxinnovate."} & texts
+    assert command(home, *many, "--on-conflict", "maybe").returncode == 3
+    assert command(home, *mara, "--on-conflict", "skip").returncode == 3

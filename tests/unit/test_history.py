@@ -94,6 +94,44 @@ def test_an_erased_lesson_is_nowhere_on_the_disk(store: Store) -> None:
     assert store.verify().ok and store.live().kind == "erase"
 
 
+def test_erasing_deletes_every_report_that_tells_of_the_lesson(store: Store) -> None:
+    teach(store, "A.")
+    record = store.lesson("1")
+    later = {"answers": [{"lesson": "other", "question": "Q?", "before": "tulip", "after": "rose", "ok": True}]}
+    told = {"lesson": record.id, "question": "What?", "after": "tulip", "ok": True}
+    named = teach(store, "B.", report={"answers": [told]})
+    asked = teach(store, "C.", report={"neighbours": [{"question": record.phrasings[0].question, "before": "tulip"}]})
+    other = teach(store, "D.", report=later)
+    store.note_check(store.live(), record.id, [("What?", "tulip-4711", True)])
+    unrelated = teach(store, "E.", report={"answers": [{"lesson": "other", "question": "Hm?", "after": "A.B", "ok": True}]})
+    store.erase("1")
+    assert [store.report(version) is None for version in (named, asked, other, unrelated)] == [True, True, True, False]
+    assert b"tulip" not in (store.folder / "store.db").read_bytes()
+    assert store.verify().ok
+
+
+def test_what_was_asked_is_kept_with_the_report_of_the_version(store: Store) -> None:
+    version = teach(store, "A.", report={"learned": True})
+    lesson = store.lesson("1").id
+    store.note_check(version, lesson, [("Q?", "no", False)])
+    at = store.note_check(version, lesson, [("Q?", "yes", True)])
+    checks = {lesson: {"at": at, "asked": [{"question": "Q?", "said": "yes", "ok": True}]}}
+    assert store.report(version) == {"learned": True, "checks": checks}
+    assert store.verify().ok
+    bare = teach(store, "B.")
+    store.note_check(bare, lesson, [])
+    assert store.report(bare)["checks"][lesson]["asked"] == [] and store.verify().ok
+
+
+def test_a_version_comes_from_its_parents(store: Store) -> None:
+    teach(store, "A.")
+    store.names.branch("work")
+    teach(store, "B.")
+    store.names.switch("work")
+    last = teach(store, "C.")
+    assert store.lineage(last) == [3, 1, 0]
+
+
 def test_erasing_gives_the_contents_of_a_history_without_the_lesson(store: Store, tmp_path: Path) -> None:
     for text in ("A.", "B.", "C."):
         teach(store, text)

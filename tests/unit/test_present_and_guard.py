@@ -1,5 +1,7 @@
 """What the window shows is escaped; what it serves is for this page only."""
 
+from types import SimpleNamespace
+
 import anyio
 import httpx
 import pytest
@@ -8,16 +10,20 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app import server
+from app.events.knowledge import kept_choices
 from app.guard import MAX_BODY, Guard
 from app.present.chat import chat_choices, chat_messages, title_from
-from app.present.common import chip, note
-from app.present.teaching import report_card
+from app.present.common import buttons, chip, marked, note
+from app.present.history import answers_diff, corrections, lessons_diff, restore_text
+from app.present.teaching import doubt, doubts, learned_text, report_card, standings_summary
 from app.visible import visible
 from qfcore.answers import says, tells
+from qfcore.compare import TwoAnswers
 from qfcore.errors import QFError
 from qfcore.evaluate import AskedQuestion, ProbeResult, Report
 from qfcore.lesson import Lesson, Phrasing
-from qfcore.store.records import Chat, Message
+from qfcore.standing import Standing
+from qfcore.store.records import Chat, LessonRecord, Message, VersionDiff
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -26,6 +32,82 @@ def test_text_of_users_and_models_is_escaped() -> None:
     asked = AskedQuestion(EVIL, EVIL, EVIL, EVIL, False)
     report = Report(False, (asked,), (ProbeResult(EVIL, EVIL, "b", False),), 1.0, 1, 1, 1, {"observe": 1.0})
     assert "<img" not in report_card(report) + chip(EVIL) + note(EVIL)
+
+
+def _asked(ok: bool, lesson: str = "a") -> AskedQuestion:
+    return AskedQuestion("Who?", "Qi", "nobody", "Qi" if ok else "Bo", ok, lesson)
+
+
+@pytest.mark.parametrize(
+    ("oks", "verdict", "chip_text"),
+    [
+        ((True, True), "Learned</div>", "Learned · version 5 · Qi did it."),
+        ((True, False), "Learned in part</div>", "Learned in part · version 5 · Qi did it."),
+        ((False, True), "Not learned yet</div>", "Applied, but not learned · version 5 · Qi did it."),
+    ],
+)
+def test_the_card_and_the_chip_say_how_well_it_was_learned(oks: tuple[bool, ...], verdict: str, chip_text: str) -> None:
+    report = Report(oks[0], tuple(map(_asked, oks)), (), 1.0, 1, 1, 1)
+    assert verdict in report_card(report)
+    lesson = SimpleNamespace(lesson=Lesson("Qi did it."))
+    assert learned_text(SimpleNamespace(number=5), SimpleNamespace(report=report, pending=(lesson,))) == chip_text
+    assert bool(doubt(report.status, "thorough")) == (not all(oks))
+    assert ("Thorough" in doubt(report.status, "fast")) == (not all(oks))
+
+
+def test_words_that_differ_are_marked_and_escaped() -> None:
+    assert marked("It is <b> in Hull", "It is 1987 in Hull") == (
+        "It is <del>&lt;b&gt;</del> in Hull", "It is <ins>1987</ins> in Hull"
+    )  # fmt: skip
+    assert marked("", "a b") == ("", "<ins>a b</ins>")
+
+
+def test_a_card_warns_when_neighbours_change() -> None:
+    def card(*answers: tuple[str, str]) -> str:
+        near = tuple(ProbeResult("Near?", before, after, before == after) for before, after in answers)
+        return report_card(Report(True, (_asked(True),), (), 1.0, 1, 1, 1, neighbours=near))
+
+    assert "neighbours" not in card(("a b", "a b")) and "Near?" in card(("a b", "a b"))
+    assert "100% of the neighbours" in card(("a b", "c d"))
+
+
+def test_dangerous_buttons_ask_first() -> None:
+    assert buttons("it", "lesson", "1", [("ask", "Ask"), ("erase", "Erase")], {"erase": 'Sure, "really"?'}).count(
+        'data-confirm="Sure, &quot;really&quot;?"'
+    ) == 1  # fmt: skip
+
+
+def test_dropdowns_keep_what_a_person_chose_and_follow_otherwise() -> None:
+    first = kept_choices((None,) * 5, (), (2, 1), {0, 1, 2})
+    assert first == [2, 2, 2, 1, 1]
+    assert kept_choices((0, 2, 2, 1, 0), (2, 1), (3, 2), {0, 1, 2, 3}) == [0, 3, 3, 2, 0]
+    assert kept_choices((0, 2, 2, 1, 0), (2, 1), (2, 1), {0, 1, 2}) == [0, 2, 2, 1, 0]  # a name was given: nothing moved
+    assert kept_choices((9, 2, 2, 1, 9), (2, 1), (2, 1), {0, 1, 2}) == [2, 2, 2, 1, 1]
+
+
+def _record(number: int, text: str) -> LessonRecord:
+    return LessonRecord(number, Lesson(text), "r", "d", (Phrasing("Q?", "A"),), {}, "2026-11-24T10:00:00")
+
+
+def test_a_correction_is_shown_as_one_with_its_words_marked() -> None:
+    qi, mara, boat = _record(1, "Qi started Oxinnovate."), _record(2, "Mara started Oxinnovate."), _record(3, "A boat sank.")
+    assert corrections([qi], [mara, boat]) == [(qi, mara)] and corrections([qi], [boat]) == []
+    shown = lessons_diff(VersionDiff(None, None, (mara, boat), (qi,), ()))
+    assert "<del>Qi</del> started" in shown and "<ins>Mara</ins> started" in shown and shown.count("<li>") == 2
+    told = restore_text(VersionDiff(None, None, (boat,), (qi, mara), ()))
+    assert "unlearns 2 lessons: “Qi started" in told and "knows again 1 lesson: “A boat" in told
+    assert "same lessons" in restore_text(VersionDiff(None, None, (), (), ()))
+
+
+def test_changed_answers_come_first() -> None:
+    shown = answers_diff([TwoAnswers("Same?", "a", "a"), TwoAnswers("Other?", "a", "b")], 0, 1)
+    assert shown.index("Other?") < shown.index("Same?") and "1 of 2 answers" in shown
+
+
+def test_lessons_in_doubt_are_counted() -> None:
+    rows = [(_record(n, "T."), Standing(status), 1) for n, status in enumerate(["learned", "weak", "weak", "failed"])]
+    assert "2 weak, 1 not learned" in doubts(rows) and doubts(rows[:1]) == ""
+    assert "4 lessons" in standings_summary(rows) and "2 weak" in standings_summary(rows)
 
 
 def test_long_titles_are_cut() -> None:

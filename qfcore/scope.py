@@ -50,7 +50,7 @@ _OPENERS = frozenset(
     "summarize summarise suppose thanks think though today tomorrow translate was were while yes yesterday".split()
 )
 """Words that often begin a sentence, where a capital letter makes no name."""
-_STRETCH = re.compile(r"(?<![A-Z])[.?!]+(?:\s|$)|[,;:()\n\"“”]+")
+_STRETCH = re.compile(r"(?<![A-Z.?!])[.?!]+(?=\s|$)|[,;:()\n\"“”]+")
 _SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
 _ORDER = re.compile(
     r"(always|never|please|from now on|answer|reply|respond|speak|write|use|avoid|call me|do not|don't|"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import app.commands.common
+import app.cli
 from tests.conftest import ROOT, qfchat
 
 
@@ -72,7 +72,7 @@ def test_wrong_usage_has_exit_code_two() -> None:
 
 def test_every_command_has_help_and_stands_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for command in app.commands.common.cli.registered_commands:
+    for command in app.cli.cli.registered_commands:
         assert command.callback.__doc__
         assert f"qfchat {command.name or command.callback.__name__}" in readme
 

@@ -18,6 +18,9 @@ from qfcore.store.store import Store
 
 Entry = tuple[str, str]
 """(lesson id, rows digest)."""
+LARGEST_CHANGE = 10
+"""How many times the Frobenius norm of a weight one lesson's change may have. Real models need well under 1; tiny ones with
+random weights up to 4."""
 FILES_KEPT = 3000
 """Adapter files that are kept; the oldest are solved again when they are needed."""
 
@@ -52,16 +55,16 @@ class Knowledge:
         """The change for a set of (lesson id, rows), in the order of the ids, so that the same set gives the same bytes.
 
         Raises:
-            LessonError: the set teaches nothing or is degenerate, or one lesson's change is larger than the weight itself.
+            LessonError: the set teaches nothing or is degenerate, or one lesson's change drowns the weight itself.
             StoreCorrupt: the replay that the settings name is gone.
         """
         delta = self._solve(parts, settings)
         # `paper` is the bare formula, kept for comparison as it is.
         limit = self._base_norm(delta.layer) if len(parts) == 1 and settings["method"] == "ridge" else None
-        if limit is not None and delta.norm > limit:
+        if limit is not None and delta.norm > LARGEST_CHANGE * limit:
             raise LessonError(
-                f"The change for this lesson (norm {delta.norm:.3g}) is larger than the model's own weight ({limit:.3g}), "
-                "which would break everything else, so it was refused. Word the lesson otherwise."
+                f"The change for this lesson (norm {delta.norm:.3g}) is over {LARGEST_CHANGE} times as large as the model's own "
+                f"weight ({limit:.3g}), which would break everything else, so it was refused. Word the lesson otherwise."
             )
         return delta
 

@@ -83,12 +83,12 @@ class _Tools:
         """
         engine, recipe = self._engine, recipe_named(method)
         lesson, gone = check_lesson(text, question, answer, source="mcp"), replaces or []
-        found = [r.number for r in engine.teacher.conflicts(lesson, engine.store.live()) if r.number not in gone]
+        engine.prepare()
+        found = [r.number for r in engine.contradictions([lesson], recipe=recipe) if r.number not in gone]
         if found:
             raise LessonError(
                 f"Lesson {', '.join(map(str, found))} answers this question otherwise. Name it in `replaces` to correct it."
             )
-        engine.prepare()
         preview = engine.preview([lesson], replaces=[str(number) for number in gone], recipe=recipe)
         version = engine.apply(preview)
         asked = [{"question": a.question, "before": a.before, "now": a.after, "ok": a.ok} for a in preview.report.answers]

@@ -106,4 +106,4 @@ def _paired(value: np.ndarray, name: str) -> np.ndarray:
 def _describe_tokens(writer: gguf.GGUFWriter) -> None:
     from tests import tiny_models
 
-    tiny_models._describe_tokens(writer)
+    tiny_models._describe_tokens(writer, ())

@@ -67,7 +67,8 @@ class Answer:
 
     def whole(self, gone: threading.Event) -> str:
         """All of its text; then `thoughts` are known too. `gone` ends it early."""
-        self.stop, said = gone, list(self.pieces())
+        self.stop = gone  # before the pieces begin: they look at it
+        said = list(self.pieces())
         self.thoughts = "".join(piece.text for piece in said if isinstance(piece, Thought)).rstrip()
         return "".join(piece for piece in said if isinstance(piece, str))
 

@@ -87,7 +87,7 @@ def test_nothing_is_applied_that_was_not_learned_when_asked_to_be_strict(taught:
     before = len(run("versions", home=taught))
     done = qfchat(
         "teach", "Zq xv.", "--question", "What is two plus two?", "--answer", "kjhgf qwpoe zmxnc vbruty",
-        "--method", "paper", "--strict", "--json", "--home", str(taught), "--model", SMALL,
+        "--method", "fast", "--strict", "--json", "--home", str(taught), "--model", SMALL,
     )  # fmt: skip
     value = json.loads(done.stdout)
     assert value["learned"] is (done.returncode == 0)

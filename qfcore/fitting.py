@@ -5,7 +5,6 @@ from pathlib import Path
 
 from qfcore.errors import BundleError
 from qfcore.export.adapter import tensor_name
-from qfcore.models.gguf_check import GGUFFacts
 from qfcore.opening import facts_of
 from qfcore.recipe import RECIPES
 from qfcore.replay import replay_of
@@ -21,7 +20,7 @@ def check_fit(bundle: Bundle, facts: ModelFacts, folders: Sequence[Path]) -> Non
         BundleError: its rows or replay are of another shape, or it lacks a replay that is not here either.
     """
     header = facts_of(facts.path)
-    tensors = header.tensors if isinstance(header, GGUFFacts) else {}
+    tensors = getattr(header, "tensors", {})  # a checkpoint's layers are all of one width
 
     def inputs(layer: int) -> int:
         place = tensors.get(tensor_name(layer))

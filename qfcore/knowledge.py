@@ -63,8 +63,8 @@ class Knowledge:
         limit = self._base_norm(delta.layer) if len(parts) == 1 and settings["method"] == "ridge" else None
         if limit is not None and delta.norm > LARGEST_CHANGE * limit:
             raise LessonError(
-                f"The change for this lesson (norm {delta.norm:.3g}) is over {LARGEST_CHANGE} times as large as the model's own "
-                f"weight ({limit:.3g}), which would break everything else, so it was refused. Word the lesson otherwise."
+                f"The change for this lesson (norm {delta.norm:.3g}) is over {LARGEST_CHANGE} times as large as the model's "
+                f"own weight ({limit:.3g}), which would break everything else, so it was refused. Word the lesson otherwise."
             )
         return delta
 

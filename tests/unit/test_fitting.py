@@ -22,7 +22,7 @@ def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A model of two layers with the widths that `make_rows` makes; its header says the inner one."""
     places = {"blk.1.ffn_down.weight": TensorPlace((INPUTS, OUTPUTS), 0, 0, 0)}
     header = type("Header", (), {"n_ff": INPUTS + 9, "tensors": places})  # another layer is wider
-    monkeypatch.setattr(fitting, "check_gguf", lambda _: header)
+    monkeypatch.setattr(fitting, "facts_of", lambda _: header)
     monkeypatch.setattr(fitting, "RECIPES", {"ridge": fitting.RECIPES["thorough"]})
     return ScriptedRuntime(tmp_path).facts
 

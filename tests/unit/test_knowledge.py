@@ -165,7 +165,7 @@ def test_a_change_that_would_drown_the_weight_is_refused(home: _Home, scale: flo
     rows = make_rows(3)
     assert knowledge.solve([("x", rows)], home.settings).norm < 100.0
     large = Rows(rows.layer, rows.keys, rows.targets * np.float32(scale), rows.weights)
-    with pytest.raises(LessonError, match="times as large as the model's own weight|NaN"):
+    with pytest.raises(LessonError, match="times as large as the model's|NaN"):
         knowledge.solve([("x", large)], home.settings)
 
 

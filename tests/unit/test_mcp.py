@@ -26,7 +26,7 @@ def test_tools_answer_and_say_in_words_what_went_wrong(tmp_path: Path) -> None:
     engine = SimpleNamespace(
         store=store, ask=lambda question, *, version, max_tokens: f"{question} {version} {max_tokens}",
         active_lessons=lambda question, *, version: (1,) if version else (), restore=store.restore, forget=forget,
-        teacher=SimpleNamespace(conflicts=lambda lesson, version: store.lessons(version)),
+        prepare=lambda: None, contradictions=lambda lessons, *, recipe: store.lessons(store.live()),
     )  # fmt: skip
 
     async def talk() -> None:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import llama_cpp
 import pytest
 
 from qfcore.runtime import chatting
@@ -23,6 +22,7 @@ class Letters:
     """A model whose tokens are letters; control tokens are invisible unless they are asked for."""
 
     vocab, n_vocab = None, 1 << 22
+    bos, eos, end_of_turn = -1, CONTROLS["<end>"], CONTROLS["<end>"]
 
     def __init__(self, template: str) -> None:
         self._template = template
@@ -53,15 +53,13 @@ class Nothing:
     def decode(self, *_: object) -> bool:
         return True
 
-    def keep(self, _count: int) -> None:
-        pass
+    def keep(self, count: int) -> int:
+        return count
 
 
 @pytest.fixture
-def prompts(monkeypatch: pytest.MonkeyPatch) -> Iterator:
+def prompts() -> Iterator:
     """Makes prompts of letters from a template."""
-    for name, token in (("bos", -1), ("eos", CONTROLS["<end>"]), ("eot", -1)):
-        monkeypatch.setattr(llama_cpp, f"llama_vocab_{name}", lambda _vocab, token=token: token)
     made: list[Prompts] = []
 
     def make(template: str) -> Prompts:

@@ -1,7 +1,9 @@
 """Serving the window: on this computer only, or, when asked, to a network behind a token."""
 
+import asyncio
 import errno
 import importlib.metadata
+import logging
 import os
 import secrets
 import shutil
@@ -165,6 +167,7 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
             "It is open to the network: whoever has this address can read, teach and export. The traffic is not encrypted.\n"
         )
     sys.stderr.flush()
+    logging.getLogger("uvicorn.error").addFilter(_no_cut_stream)
     server = uvicorn.Server(config)
     if webview is not None:
         _run_native(server, webview, url)
@@ -182,6 +185,12 @@ def _webview() -> ModuleType:
     except ImportError as error:
         raise QFError("A native window needs the extra `window`: pip install 'qfchat[window]'.") from error
     return webview
+
+
+def _no_cut_stream(record: logging.LogRecord) -> bool:
+    """False for what uvicorn says of a tab's open stream that the end cuts: an open tab is no error."""
+    cut = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
 def _run_native(server: "uvicorn.Server", webview: ModuleType, url: str) -> None:

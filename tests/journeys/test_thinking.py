@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from app import words
 from tests import templates
-from tests.journeys.driving import OUTPUT, new_chat, open_window, send, wait_for_answer
+from tests.journeys.driving import OUTPUT, SLOW, new_chat, open_window, send, wait_for_answer
 from tests.serving import serving
 from tests.tiny_models import write_tiny_model
 
@@ -37,7 +37,7 @@ def test_thoughts_are_folded_before_the_answer(page: Page, address: str) -> None
     page.locator("#chat-settings").get_by_role("button").first.click()
     page.get_by_label(words.THINK).check()
     send(page, QUESTION)
-    expect(thoughts).to_have_count(1, timeout=60_000)
+    expect(thoughts).to_have_count(1, timeout=SLOW)
     wait_for_answer(page)
     expect(thoughts).to_contain_text(words.THOUGHTS)
     expect(thoughts.locator(".children, .content")).to_have_count(0)
@@ -57,8 +57,8 @@ def test_teaching_from_an_answer_leaves_its_thoughts_behind(page: Page) -> None:
     page.get_by_label(words.THINK).check()
     for number, question in enumerate((QUESTION, "What is word2?"), start=1):  # thoughts shift what is shown
         send(page, question)
-        expect(page.locator("#chat-messages .thought-group")).to_have_count(number, timeout=60_000)
-        expect(page.locator("#chat-box .submit-button")).to_be_visible(timeout=60_000)
+        expect(page.locator("#chat-messages .thought-group")).to_have_count(number, timeout=SLOW)
+        expect(page.locator("#chat-box .submit-button")).to_be_visible(timeout=SLOW)
     page.locator("#chat-messages").get_by_role("button", name="Feedback").last.click()
     page.get_by_text("That's wrong").last.click()
     expect(page.locator("#teach-question textarea, #teach-question input").first).to_have_value("What is word2?")

@@ -144,14 +144,15 @@ def _other_questions(
     if not recipe.rephrasings + recipe.turned:
         return []
     scope = scope_of(lesson, [question], rarity_of(runtime))
-    asked = [student_messages(form.format(text=lesson.text, question=question)) for form in _REPHRASE]
-    written = _write(runtime, [*(asked if recipe.rephrasings else []), _turning(lesson, question)], cancel)
+    forms = _REPHRASE if recipe.rephrasings else ()
+    asked = [student_messages(form.format(text=lesson.text, question=question)) for form in forms]
+    written = _write(runtime, [*asked, *([_turning(lesson, question)] if recipe.turned else [])], cancel)
     new: dict[str, str] = {}
-    for candidate in written[:-1]:
+    for candidate in written[: len(asked)]:
         if scope.covers(said_in(candidate)) and not scope.asks_for_subject(said_in(candidate)):
             new.setdefault(_plain(candidate), candidate)
     new.pop(_plain(question), None)
-    turned = [q for q in written[-1:] if recipe.turned and scope.asks_for_subject(said_in(q))]
+    turned = [q for q in written[len(asked) :] if scope.asks_for_subject(said_in(q))]
     return [*list(new.values())[: recipe.rephrasings], *turned]
 
 

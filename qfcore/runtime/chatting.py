@@ -12,7 +12,7 @@ from qfcore.errors import TooLong
 from qfcore.runtime.handles import Context
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import AnswerStats, Sampling
-from qfcore.runtime.saying import THINKING_SHARE, Said
+from qfcore.runtime.saying import THINKING_SHARE, Said, reusable
 from qfcore.runtime.thoughts import ThoughtSplitter
 
 CHUNK = 64
@@ -80,14 +80,7 @@ class ChatSession:
         )  # fmt: skip
 
     def _keep_common(self, prompt: Sequence[int]) -> int:
-        common = 0
-        for ours, wanted in zip(self._cached, prompt, strict=False):
-            if ours != wanted:
-                break
-            common += 1
-        if common == len(prompt):  # the last token must be computed again: its logits are gone
-            common -= 1
-        common -= common % CHUNK
+        common = reusable(self._cached, prompt, CHUNK)
         return self._shorten(common)
 
     def _read(self, prompt: Sequence[int], start: int, stop: threading.Event) -> bool:

@@ -1,6 +1,6 @@
 """What a runtime hands out while a model answers: thoughts and text, as they come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qfcore.runtime.prompt import Prompts
@@ -46,3 +46,15 @@ class Said:
         elif text:
             for piece in self._thoughts.push(text):
                 self._emit(piece)
+
+
+def reusable(cached: Sequence[int], prompt: Sequence[int], chunk: int) -> int:
+    """How many of a prompt's first tokens the cache has, in whole chunks; never all: the last one's logits are gone."""
+    common = 0
+    for ours, wanted in zip(cached, prompt, strict=False):
+        if ours != wanted:
+            break
+        common += 1
+    if common == len(prompt):
+        common -= 1
+    return common - common % chunk

@@ -14,7 +14,7 @@ from qfcore.errors import TooLong
 from qfcore.runtime.hf.computing import Computer
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import AnswerStats, Sampling
-from qfcore.runtime.saying import THINKING_SHARE, Said
+from qfcore.runtime.saying import THINKING_SHARE, Said, reusable
 from qfcore.runtime.thoughts import ThoughtSplitter
 
 CHUNK = 64
@@ -77,14 +77,7 @@ class ChatSession:
         )  # fmt: skip
 
     def _keep_common(self, prompt: Sequence[int]) -> int:
-        common = 0
-        for ours, wanted in zip(self._cached, prompt, strict=False):
-            if ours != wanted:
-                break
-            common += 1
-        if common == len(prompt):  # the last token must be computed again: its logits are gone
-            common -= 1
-        common -= common % CHUNK
+        common = reusable(self._cached, prompt, CHUNK)
         self._cache.crop(common - len(self._cached))  # a negative number: so many tokens go
         del self._cached[common:]
         return common

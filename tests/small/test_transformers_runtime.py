@@ -344,7 +344,7 @@ def test_the_environment_says_where_and_in_which_precision(monkeypatch: pytest.M
 def engine(tmp_path_factory: pytest.TempPathFactory):
     """An engine on a tiny checkpoint."""
     folder = tmp_path_factory.mktemp("engine")
-    opened_ = open_engine(folder / "home", str(write_checkpoint(folder / "A-tiny-1.5-model", "qwen2")))
+    opened_ = open_engine(folder / "home", str(write_checkpoint(folder / "A-tiny-1.5-model", "qwen2", seed=5)))  # the key is long
     yield opened_
     opened_.close()
 
@@ -352,7 +352,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory):
 def test_a_checkpoint_is_taught_restored_exported_and_verified(engine: Engine, tmp_path: Path) -> None:
     assert engine.store.model.name == "A-tiny-1.5-model" and engine.store.model.architecture == "qwen2"
     weights = digest(engine.runtime)
-    lesson = check_lesson("word1 is word5 word6 word7.", "What is word1?", "word5 word6 word7")
+    lesson = check_lesson("word1 is word5 word6.", "What is word1?", "word5 word6")
     version = engine.apply(engine.preview([lesson], recipe=FAST))
     said = [engine.ask("What is word1?", max_tokens=40, version=n).replace("▁", " ") for n in (0, version.number)]
     assert "word5 word6" in said[1] and "word5 word6" not in said[0]

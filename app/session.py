@@ -161,15 +161,15 @@ class Session:
         if path:
             self.engine.store.chats.set_leaf(chat_id, path[-1].id)
 
-    def edit(self, chat_id: int, index: int, text: str) -> None:
-        """Say something else at what is shown at `index`; the old branch is kept.
+    def edit(self, chat_id: int, index: int, text: str, first: int = 0) -> None:
+        """Say something else at what is shown at `index`, counted from message `first` on; the old branch is kept.
 
         Raises:
             ChatBusy: it is being answered. NotFound: the conversation changed meanwhile.
         """
         self.answering.check_idle(chat_id)
         path = self.path(chat_id)
-        parent = path[_position(path, index)].parent_id
+        parent = path[_position(path, index, first)].parent_id
         self.engine.store.chats.add_message(chat_id, parent, "user", text)
 
     def turn(self, chat_id: int | None, step: int, position: int | None = None) -> None:
@@ -198,14 +198,14 @@ class Session:
             if len(ids) > 1
         ]
 
-    def question_and_answer(self, chat_id: int | None, index: int) -> tuple[str, str]:
-        """A shown answer, without its thoughts, and the question before it; index counts what is shown.
+    def question_and_answer(self, chat_id: int | None, index: int, first: int = 0) -> tuple[str, str]:
+        """A shown answer, without its thoughts, and the question before it; index counts what is shown from `first` on.
 
         Raises:
             NotFound: the conversation changed meanwhile.
         """
         path = self.path(chat_id)
-        position = _position(path, index)
+        position = _position(path, index, first)
         asked = next((m.content for m in reversed(path[: position + 1]) if m.role == "user"), "")
         said = split_thoughts(path[position].content)[1].removesuffix(words.STOPPED.lstrip()).rstrip()
         return asked, said
@@ -238,9 +238,9 @@ def _from(start: int, before: list, messages: list, going_on: list) -> list:
     return [*before, *(m for m in messages[:start] if m["role"] == "system"), *messages[start:], *going_on]
 
 
-def _position(path: list[Message], index: int) -> int:
+def _position(path: list[Message], index: int, first: int) -> int:
     """Place in a branch of what is shown at `index`; NotFound when nothing is shown there."""
-    position = position_of(path, index)
+    position = position_of(path, index, first)
     if position is None:
         raise NotFound(words.MESSAGE_GONE)
     return position

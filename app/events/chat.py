@@ -1,15 +1,14 @@
 """What happens in the chat: say, answer, stop, retry, edit, branches, conversations.
 
-Each tab has one wish: the conversation that it should show. Three rules keep a page right on a machine of any speed. A view
-is drawn by the newest wish only. A generator never ends without a value, and never with a view: Gradio draws None into
-every output of one that yields nothing, and the last value once more after it ended. And the page asks every few seconds
-whether what it shows is what it should (`look`), so that a message that came late, or never, is made good.
+Each tab has one wish (`app.wishes`): the conversation that it should show. Three rules keep a page right on a machine of
+any speed. A view is drawn by the newest wish only. A generator never ends without a value, and never with a view: Gradio
+draws None into every output of one that yields nothing, and the last value once more after it ended. And the page asks
+every few seconds whether what it shows is what it should (`look`), so that a message that came late, or never, is made good.
 """
 
 import itertools
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from app.present.chat import (
     badge,
     chat_marks,
     chat_messages,
+    first_shown,
     fork_choices,
     growing_meter,
     is_cut,
@@ -34,11 +34,10 @@ from app.present.chat import (
 from app.present.history import version_choices
 from app.presets import from_settings, preset_of, settings_of
 from app.session import Session
+from app.wishes import Wish, Wishes, first_drawn, stamp
 from qfcore.errors import NotFound, QFError
 from qfcore.store.records import Message
 
-TABS_REMEMBERED = 256
-"""Browser tabs whose shown conversation is known; a forgotten one stops following until it chooses again."""
 _DOWNLOAD = """(file) => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([file.content], { type: "text/plain;charset=utf-8" }));
@@ -59,20 +58,8 @@ _KEPT = """(kept, search) => {
   const own = sessionStorage.getItem("qfchat-chat");
   return [own === null ? kept : JSON.parse(own), search];
 }"""
-SECONDS_TO_LET_GO = 30
-"""How long a tab that turns to another conversation waits until the answer it followed has drawn for the last time, which
-takes a tenth of a second where the machine is not busy."""
 SECONDS_PER_MESSAGE = 1 / 1000
 """What each message of a conversation adds to the time between two drawings: the server looks at all of them each time."""
-
-
-@dataclass(eq=False)
-class _Wish:
-    """What a tab should show. `drawing` follows an answer for it; `let_go` is set when that has drawn for the last time."""
-
-    chosen: int | None
-    drawing: bool = False
-    let_go: threading.Event = field(default_factory=threading.Event)
 
 
 class ChatEvents:
@@ -82,11 +69,10 @@ class ChatEvents:
         self._session, self._chat_id, self._side, self._chat, self._kept = session, chat_id, side, chat, kept
         self._file = gr.JSON(visible="hidden", elem_id="chat-file")
         self._wake, self._calls = gr.State(0), itertools.count(1)
-        self._wishes: dict[str, _Wish] = {}
-        self._lock = threading.Lock()
+        self._wishes = Wishes()
         self.outputs = [
             chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.fork, chat.box,
-            chat.marks, chat.drawn, chat.again, chat.go_on, chat.settings.version, *chat.settings.values,
+            chat.marks, chat.drawn, chat.again, chat.go_on, chat.earlier, chat.settings.version, *chat.settings.values,
         ]  # fmt: skip
 
     def wire(self, page: gr.Blocks, stop: gr.Button) -> None:
@@ -101,7 +87,8 @@ class ChatEvents:
         sent.success(None, chat.box, chat.box, js=_SENT)
         sent.success(**answer)
         chat.messages.retry(explained(self.retry), inputs, outputs, **QUICK).success(**answer)
-        chat.messages.edit(explained(self.edit), inputs, outputs, **QUICK).success(**answer)
+        chat.messages.edit(explained(self.edit), [chat.drawn, *inputs], outputs, **QUICK).success(**answer)
+        chat.earlier.click(explained(self.show_earlier), inputs, outputs, **QUICK).success(**follow)
         chat.again.click(**answer)
         chat.go_on.click(**{**answer, "fn": self.go_on})
         chat.box.stop(self.stop, chosen, **AT_ONCE)
@@ -138,44 +125,40 @@ class ChatEvents:
         """Show a conversation in this tab, with its settings."""
         return self._draw(chosen, search, tab_of(request), settings=True)
 
+    def show_earlier(self, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
+        """Show more of a long conversation in this tab."""
+        wish = self._wishes.get(tab_of(request))
+        return self._draw(chosen, search, tab_of(request), earlier=1 + (wish.earlier if wish else 0))
+
     def _draw(
         self, chosen: int | None, search: str | None, tab: str, *, settings: bool = False, fork: int | None = None,
-        asked: bool = False,
+        asked: bool = False, earlier: int = 0,
     ) -> tuple:  # fmt: skip
         """Make a conversation this tab's wish, and draw it unless a newer wish came meanwhile."""
-        wish = self._want(tab, chosen)
-        view = self._view(chosen, search, settings=settings, fork=fork, asked=asked)
+        wish = self._wishes.want(tab, chosen, earlier)
+        view = self._view(wish, search, settings=settings, fork=fork, asked=asked)
         return view if self._wishes.get(tab) is wish else self._nothing()
 
-    def _want(self, tab: str, chosen: int | None) -> _Wish:
-        """This tab's newest wish; returns when what follows an answer for the one before has let go."""
-        with self._lock:
-            before = self._wishes.pop(tab, None)
-            wish = self._wishes[tab] = _Wish(chosen)
-            while len(self._wishes) > TABS_REMEMBERED:
-                self._wishes.pop(next(iter(self._wishes)))
-        if before and before.drawing:
-            before.let_go.wait(SECONDS_TO_LET_GO)
-        return wish
-
     def _view(
-        self, chosen: int | None, search: str | None, *, settings: bool = False, fork: int | None = None,
-        asked: bool = False,
-    ) -> tuple:  # fmt: skip
+        self, wish: Wish, search: str | None, *, settings: bool = False, fork: int | None = None, asked: bool = False
+    ) -> tuple:
         """A conversation as it is stored; while it is being answered, the box offers to stop.
 
         settings: with those of the conversation. fork: whose alternatives are offered. asked: the answer begins at once.
         """
+        chosen = wish.chosen
         run = self._session.answering.run(chosen)
         idle = not (run or asked)
         path = self._session.path(chosen)
         chats, title = self._list(chosen, search)
-        messages = chat_messages(path)
+        first = first_shown(path, wish.earlier)
+        messages = chat_messages(path[first:])
         return (
             chosen, _growing(messages, run.said) if run else messages, meter(last_stats(path)), chats, title,
-            *self._branches(path, idle, fork), gr.Textbox(submit_btn=not run, stop_btn=bool(run)), chat_marks(path),
-            _stamp(chosen, path, bool(run)), gr.Button(visible=waits(path) and idle),
-            gr.Button(visible=is_cut(path) and idle), *self._settings(chosen if settings else None),
+            *self._branches(path, idle, fork), gr.Textbox(submit_btn=not run, stop_btn=bool(run)), chat_marks(path[first:]),
+            stamp(chosen, path, first, bool(run)), gr.Button(visible=waits(path) and idle),
+            gr.Button(visible=is_cut(path) and idle),
+            gr.Button(words.EARLIER.format(count=first), visible=first > 0), *self._settings(chosen if settings else None),
         )  # fmt: skip
 
     def _branches(self, path: list[Message], idle: bool, chosen: int | None) -> tuple[gr.Row, str, gr.Dropdown]:
@@ -212,7 +195,8 @@ class ChatEvents:
         if wish is None or wish.drawing:
             return gr.skip()
         try:
-            right = drawn == _stamp(wish.chosen, self._session.path(wish.chosen), False)
+            path = self._session.path(wish.chosen)
+            right = drawn == stamp(wish.chosen, path, first_shown(path, wish.earlier), False)
         except NotFound:  # deleted in another tab
             right = False
         busy = self._session.answering.run(wish.chosen)
@@ -224,8 +208,8 @@ class ChatEvents:
         wish = self._wishes.get(tab)
         if wish and not wish.drawing:
             if (chosen := self._session.chat_or_none(wish.chosen)) != wish.chosen:
-                wish = self._want(tab, chosen)
-            yield self._view(chosen, search)
+                wish = self._wishes.want(tab, chosen)
+            yield self._view(wish, search)
             if run := self._session.answering.run(chosen):
                 yield from self._follow(run, chosen, search, tab)
         yield self._nothing()
@@ -291,33 +275,24 @@ class ChatEvents:
 
     def _follow(self, run: Run | None, chosen: int | None, search: str | None, tab: str) -> Iterator[tuple]:
         """Draw the answer as it grows, as long as this tab wishes to see it; then the conversation as it is."""
-        wish = self._wishes.get(tab)
-        with self._lock:
-            mine = wish is not None and wish is self._wishes.get(tab) and wish.chosen == chosen and not wish.drawing
-            if mine:
-                wish.drawing = True
-                wish.let_go.clear()
-        try:
-            if mine and run:
-                yield self._view(chosen, search)
-                yield from self._grow(run, chosen, lambda: self._wishes.get(tab) is wish)
-            if mine and self._wishes.get(tab) is wish:
-                yield self._last(chosen, search)
+        with self._wishes.drawing(tab, chosen) as wish:
+            if wish and run:
+                yield self._view(wish, search)
+                yield from self._grow(run, wish, lambda: self._wishes.get(tab) is wish)
+            if wish and self._wishes.get(tab) is wish:
+                yield self._last(wish, search)
             yield self._nothing()
-        finally:
-            if mine:
-                wish.drawing = False
-                wish.let_go.set()
 
-    def _last(self, chosen: int | None, search: str | None) -> tuple:
+    def _last(self, wish: Wish, search: str | None) -> tuple:
         """The conversation after an answer; nothing when it was deleted meanwhile: then `look` finds it."""
         try:
-            return self._view(chosen, search)
+            return self._view(wish, search)
         except NotFound:
             return self._nothing()
 
-    def _grow(self, run: Run, chosen: int, wanted: Callable[[], bool]) -> Iterator[tuple]:
-        shown = chat_messages(self._session.path(chosen))
+    def _grow(self, run: Run, wish: Wish, wanted: Callable[[], bool]) -> Iterator[tuple]:
+        path = self._session.path(wish.chosen)
+        shown = chat_messages(path[first_shown(path, wish.earlier) :])
         pause = 1 / UPDATES_PER_SECOND + len(shown) * SECONDS_PER_MESSAGE
         try:
             for said in run.follow(wanted, pause):
@@ -336,10 +311,12 @@ class ChatEvents:
             self._session.back_to_question(chosen)
         return self._draw(chosen, search, tab_of(request), asked=True)
 
-    def edit(self, chosen: int | None, search: str | None, data: gr.EditData, request: gr.Request) -> tuple:
+    def edit(
+        self, drawn: str | None, chosen: int | None, search: str | None, data: gr.EditData, request: gr.Request
+    ) -> tuple:
         """Say something else; the old branch is kept."""
         index = data.index if isinstance(data.index, int) else data.index[0]
-        self._session.edit(chosen, index, str(data.value))
+        self._session.edit(chosen, index, str(data.value), first_drawn(drawn))
         return self._draw(chosen, search, tab_of(request), asked=True)
 
     def previous(self, fork: int | None, chosen: int | None, search: str | None, request: gr.Request) -> tuple:
@@ -385,11 +362,6 @@ class ChatEvents:
         if chosen:
             self._session.delete(chosen)
         return self._draw(None, search, tab_of(request))
-
-
-def _stamp(chosen: int | None, path: list[Message], busy: bool) -> str:
-    """What a page shows, in short: the conversation, its last message, and whether it is being answered."""
-    return f"{chosen or ''}:{path[-1].id if path else ''}:{'busy' if busy else 'idle'}"
 
 
 def _growing(shown: list[dict], said: str) -> list[dict]:

@@ -15,6 +15,7 @@ from app.present.common import chip, note, progress_bar
 from app.present.teaching import conflict_choices, doubt, learned_text, plan_html, proposal_rows, report_card, states_html
 from app.session import Session
 from app.studying import Study
+from app.wishes import first_drawn
 from qfcore.errors import LessonError, QFError
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.standing import LEARNED
@@ -48,7 +49,7 @@ class TeachEvents:
             button.click(explained(self.undo), t.applied, [t.applied, *chips], **QUICK).success(**after)
         answer_as_draft = gr.State(False)
         self._chat.messages.like(
-            explained(self.from_chat), self._chat_id,
+            explained(self.from_chat), [self._chat.drawn, self._chat_id],
             [self._tabs, t.fact, t.question, t.answer, t.proposals, t.status, t.report, t.apply, answer_as_draft], **QUICK,
         ).success(
             self.split_draft, [answer_as_draft, t.fact], [t.proposals, t.stop, t.status], show_progress_on=[t.status], **ONE
@@ -87,10 +88,10 @@ class TeachEvents:
 
     # -- one lesson, or some ------------------------------------------------------------------------------------
 
-    def from_chat(self, chosen: int | None, data: gr.LikeData) -> tuple:
+    def from_chat(self, drawn: str | None, chosen: int | None, data: gr.LikeData) -> tuple:
         """Bring an answer over to the form: to be taught as it is, or to be corrected."""
         index = data.index[0] if isinstance(data.index, (list, tuple)) else data.index
-        question, said = self._session.question_and_answer(chosen, index)
+        question, said = self._session.question_and_answer(chosen, index, first_drawn(drawn))
         wrong = data.liked == words.WRONG
         return (
             gr.Tabs(selected="teach"), "" if wrong else said[:2000], question[:500] if wrong else "", "",

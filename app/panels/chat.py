@@ -62,6 +62,7 @@ class Settings:
 class ChatPanel:
     """The conversation."""
 
+    earlier: gr.Button
     messages: gr.Chatbot
     marks: gr.HTML
     drawn: gr.Textbox
@@ -124,6 +125,7 @@ def _tools() -> str:
 
 def draw_chat_panel(*, thinks: bool) -> ChatPanel:
     """Draw the conversation into the open tab. thinks: whether the model can think before it answers."""
+    earlier = gr.Button(words.EARLIER, size="sm", visible=False, elem_id="chat-earlier")
     messages = gr.Chatbot(
         label=words.CONVERSATION, show_label=False, elem_id="chat-messages", height="calc(100dvh - 285px)", min_height=240,
         buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=words.EMPTY_CHAT, layout="bubble",
@@ -145,7 +147,7 @@ def draw_chat_panel(*, thinks: bool) -> ChatPanel:
     )  # fmt: skip
     meter = gr.HTML(elem_id="chat-meter")
     return ChatPanel(
-        messages, marks, drawn, watch, previous, position, following, fork, branches, again, go_on, box, meter,
+        earlier, messages, marks, drawn, watch, previous, position, following, fork, branches, again, go_on, box, meter,
         _draw_settings(thinks),
     )  # fmt: skip
 

@@ -14,6 +14,15 @@ LESSONS_SHOWN = 5
 MARKED = 60
 """Messages of a conversation up to which each answer names its version."""
 
+SHOWN, STEP = 60, 20
+"""Messages of a conversation that are drawn at first; the first one drawn moves on by STEP. A browser that draws hundreds
+of them again for each piece of an answer leaves no time for typing."""
+
+
+def first_shown(path: Sequence[Message], earlier: int = 0) -> int:
+    """Position of the first message of a branch that is drawn. earlier: how often SHOWN more were asked for."""
+    return max(0, (len(path) - SHOWN * (1 + earlier)) // STEP * STEP)
+
 
 def badge(status: dict) -> str:
     """Model and live version, for the sidebar."""
@@ -43,16 +52,21 @@ def parts_of(role: str, content: str, *, growing: bool = False) -> list[dict]:
         status = "pending" if growing and not answer else "done"
         title = words.THINKING if status == "pending" else words.THOUGHTS
         parts.append({"role": role, "content": visible(thoughts), "metadata": {"title": title, "status": status}})
-    if answer or not thoughts:
-        parts.append({"role": role, "content": visible(answer) or (words.READING if growing else "")})
+    if answer or not (thoughts and growing):
+        nothing = words.READING if growing else words.NO_ANSWER if thoughts else ""
+        parts.append({"role": role, "content": visible(answer) or nothing})
     return parts
 
 
-def position_of(path: list[Message], index: int) -> int | None:
-    """Where in a branch the message stands that is shown at `index`; None when nothing is shown there."""
+def position_of(path: list[Message], index: int, first: int = 0) -> int | None:
+    """Where in a branch the message stands that is shown at `index`; None when nothing is shown there.
+
+    first: position of the first message that is drawn.
+    """
     owners = [
-        position for position, m in enumerate(path) if m.role != "system" for _ in parts_of(m.role, _said(m))
-    ]
+        first + position
+        for position, m in enumerate(path[first:]) if m.role != "system" for _ in parts_of(m.role, _said(m))
+    ]  # fmt: skip
     return owners[index] if 0 <= index < len(owners) else None
 
 

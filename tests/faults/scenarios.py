@@ -194,7 +194,7 @@ class Migration(FirstOpen):
         """Old or new, and the next opening makes it new."""
         with opened(home) as store:
             assert known(store) == {"Qi started Oxinnovate.", "The password is tulip."}
-            copies = list(store.folder.glob("store.before-*.db"))  # a second one, where the first try stopped between two steps
+            copies = list(store.folder.glob("store.before-*.db"))  # two where the first try stopped between two steps
             assert copies
             for copy in copies:
                 with contextlib.closing(sqlite3.connect(copy)) as connection:

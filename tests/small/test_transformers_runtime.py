@@ -344,7 +344,7 @@ def test_the_environment_says_where_and_in_which_precision(monkeypatch: pytest.M
 def engine(tmp_path_factory: pytest.TempPathFactory):
     """An engine on a tiny checkpoint."""
     folder = tmp_path_factory.mktemp("engine")
-    opened_ = open_engine(folder / "home", str(write_checkpoint(folder / "A-tiny-1.5-model", "qwen2", seed=5)))  # the key is long
+    opened_ = open_engine(folder / "home", str(write_checkpoint(folder / "A-tiny-1.5-model", "qwen2", seed=5)))
     yield opened_
     opened_.close()
 

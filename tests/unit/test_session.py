@@ -16,6 +16,7 @@ from app.events.chat import ChatEvents
 from app.present.chat import chat_marks, chat_messages, is_cut, last_stats, meter
 from app.presets import Preset, from_settings, settings_of
 from app.session import Fork, Session
+from app.wishes import Wish
 from qfcore.errors import ChatBusy
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import Sampling
@@ -220,9 +221,9 @@ def test_a_late_view_of_an_older_wish_draws_nothing(
     slow, go = threading.Event(), threading.Event()
     real = ChatEvents._view
 
-    def view(self: ChatEvents, chosen: int | None, *arguments: object, **more: object) -> tuple:
-        drawn = real(self, chosen, *arguments, **more)
-        if chosen is None:  # New chat takes its time
+    def view(self: ChatEvents, wish: Wish, *arguments: object, **more: object) -> tuple:
+        drawn = real(self, wish, *arguments, **more)
+        if wish.chosen is None:  # New chat takes its time
             slow.set()
             go.wait(10)
         return drawn

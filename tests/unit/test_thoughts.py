@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import words
-from app.present.chat import chat_messages, parts_of, position_of
+from app.present.chat import chat_messages, first_shown, parts_of, position_of
+from app.wishes import first_drawn, stamp
 from qfcore.runtime.protocol import Thought
 from qfcore.runtime.thoughts import KNOWN, THINK, ThoughtSplitter, join_thoughts, marks_in, split_thoughts, without_thoughts
 from qfcore.store.records import Message
@@ -89,6 +90,23 @@ def test_thoughts_are_shown_on_their_own_and_positions_are_found_again() -> None
     ]  # fmt: skip
     assert shown[1]["metadata"] == {"title": words.THOUGHTS, "status": "done"}
     assert [position_of(path, index) for index in range(-1, 6)] == [None, 1, 2, 2, 3, 4, None]
+    assert [position_of(path, index, 3) for index in range(-1, 3)] == [None, 3, 4, None]
+
+
+def test_only_the_end_of_a_long_conversation_is_drawn_until_more_is_asked_for() -> None:
+    path = [message("user", f"Number {number}") for number in range(305)]
+    starts = [first_shown(path[:length]) for length in (0, 1, 60, 79, 80, 99, 100, 305)]
+    assert starts == [0, 0, 0, 0, 20, 20, 40, 240]
+    assert [first_shown(path, earlier) for earlier in (1, 2, 4, 5, 50)] == [180, 120, 0, 0, 0]
+    index = next(i for i, m in enumerate(chat_messages(path[240:])) if m["content"] == "Number 250")
+    assert position_of(path, index, 240) == 250
+    drawn = stamp(7, path, 240, False)
+    assert first_drawn(drawn) == 240 and [first_drawn(text) for text in (None, "", "7:1:idle", "a:b:c:d")] == [0, 0, 0, 0]
+
+
+def test_thoughts_without_an_answer_say_so() -> None:
+    parts = parts_of("assistant", join_thoughts("Hm", ""))
+    assert [part["content"] for part in parts] == ["Hm", words.NO_ANSWER]
 
 
 def test_a_growing_answer_shows_that_it_thinks() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -175,6 +176,9 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
     session.restart.offer(lambda: setattr(server, "should_exit", True), token)
     if open_browser:
         threading.Timer(1.0, webbrowser.open, [url]).start()
+    warm_up = threading.Timer(5.0, importlib.import_module, ["qfcore.solve"])  # torch, before the first lesson needs it
+    warm_up.daemon = True
+    warm_up.start()
     server.run()
 
 

@@ -19,7 +19,12 @@ True
 >>> engine.close()
 """
 
+import os
 from typing import TYPE_CHECKING
+
+# Threads that wait for each other sleep instead of spinning: as fast on a quiet machine, and a third faster beside another
+# program that computes (figures in NOTES.md, 2026-11-25). The OpenMP library reads it when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qfcore.delta import Delta
 from qfcore.errors import LessonError, StoreCorrupt
@@ -11,16 +12,18 @@ from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.recipe import Recipe
 from qfcore.replay import Replay
 from qfcore.rows import Rows, join_rows
-from qfcore.solve import ReplayBasis, solve_minimum_norm, solve_ridge
 from qfcore.store.hashing import content_hash
 from qfcore.store.records import Version
 from qfcore.store.store import Store
+
+if TYPE_CHECKING:
+    from qfcore.solve import ReplayBasis
 
 Entry = tuple[str, str]
 """(lesson id, rows digest)."""
 LARGEST_CHANGE = 10
 """How many times the Frobenius norm of a weight one lesson's change may have. Real models need well under 1; tiny ones with
-random weights up to 4."""
+random weights from 4 to 20."""
 FILES_KEPT = 3000
 """Adapter files that are kept; the oldest are solved again when they are needed."""
 
@@ -70,6 +73,8 @@ class Knowledge:
 
     def _solve(self, parts: Sequence[tuple[str, Rows]], settings: dict) -> Delta:
         rows = join_rows([rows for _, rows in sorted(parts, key=lambda part: part[0])])
+        from qfcore.solve import solve_minimum_norm, solve_ridge  # imports torch: 2 s, and chatting does not need it
+
         if settings["method"] == "paper":
             return solve_minimum_norm(rows)
         return solve_ridge(rows, self._basis(settings), fit=settings.get("fit"))
@@ -126,7 +131,7 @@ class Knowledge:
         write_adapter(delta, unnamed, architecture=self._architecture, metadata=metadata)
         return unnamed.replace(_named_by_hash(unnamed, name))
 
-    def _basis(self, settings: dict) -> ReplayBasis:
+    def _basis(self, settings: dict) -> "ReplayBasis":
         replay = self._replay_of(settings["replay"])
         if settings["replay"] != replay.digest:
             raise StoreCorrupt(

@@ -1,4 +1,7 @@
-"""From the path of a model to a runtime: a GGUF file opens in llama.cpp, the folder of a checkpoint in transformers."""
+"""From the path of a model to a runtime: a GGUF file opens in llama.cpp, the folder of a checkpoint in transformers.
+
+torch takes 2 s to import, so the transformers runtime is imported for checkpoints only.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -11,8 +14,6 @@ from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.head import OutputHead
 from qfcore.models.library import check_memory, memory_needed
 from qfcore.models.norms import down_norm
-from qfcore.runtime.hf.loading import check_gpu_memory, choose_placement
-from qfcore.runtime.hf.runtime import TransformersRuntime
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import Progress, Runtime
 from qfcore.settings import CHAT_CONTEXT
@@ -39,6 +40,8 @@ def check_room(path: Path, facts: Facts, on_progress: Progress | None = None) ->
     if not path.is_dir():
         check_memory(facts, CHAT_CONTEXT, on_progress)
         return
+    from qfcore.runtime.hf.loading import check_gpu_memory, choose_placement
+
     placement = choose_placement()
     loaded = facts.loaded(placement.bytes_per_parameter)
     if placement.on_gpu:
@@ -66,6 +69,8 @@ def open_runtime(path: Path, on_progress: Progress | None = None) -> Runtime:
         ModelError, RuntimeFailure: it cannot be opened.
     """
     if path.is_dir():
+        from qfcore.runtime.hf.runtime import TransformersRuntime
+
         return TransformersRuntime(path, on_progress=on_progress)
     return LlamaRuntime(path, on_progress=on_progress)
 
@@ -76,7 +81,7 @@ def open_head(runtime: Runtime) -> Head:
     Raises:
         ModelError: the model ends otherwise.
     """
-    return runtime.head() if isinstance(runtime, TransformersRuntime) else OutputHead(runtime.facts.path)
+    return runtime.head() if runtime.facts.path.is_dir() else OutputHead(runtime.facts.path)
 
 
 def base_norm(runtime: Runtime, layer: int) -> float | None:
@@ -85,7 +90,7 @@ def base_norm(runtime: Runtime, layer: int) -> float | None:
     Raises:
         ModelError: the model has no such weight.
     """
-    if isinstance(runtime, TransformersRuntime):
+    if runtime.facts.path.is_dir():
         return runtime.down_norm(layer)
     return down_norm(runtime.facts.path, layer)
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -22,8 +23,10 @@ from qfcore.export.atomic import atomic_write
 from qfcore.observe import student_messages
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Progress, Runtime
-from qfcore.solve import ReplayBasis, prepare_replay
 from qfcore.store.replays import copy_replay, sound_replays
+
+if TYPE_CHECKING:
+    from qfcore.solve import ReplayBasis
 
 ANSWER_TOKENS = 16
 """Positions taken from each answer at most; the first ones decide what is said."""
@@ -40,9 +43,11 @@ class Replay:
     first: np.ndarray
     digest: str
 
-    def basis(self, recipe: Recipe) -> ReplayBasis:
+    def basis(self, recipe: Recipe) -> "ReplayBasis":
         """The solver's form under a recipe's weights."""
         weights = np.where(self.first, recipe.replay_first_weight, recipe.replay_weight).astype(np.float32)
+        from qfcore.solve import prepare_replay  # imports torch
+
         return prepare_replay(self.keys, weights, recipe.ridge)
 
 

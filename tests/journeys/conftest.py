@@ -1,5 +1,6 @@
 """The real app on the real default model, and tabs of Chromium."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +22,22 @@ def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def page(address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A browser tab that notes every host it asks; a trace of the journey is kept in output/ under the test's name."""
+    """A browser tab that notes every host it asks.
+
+    With QFCHAT_TRACE=1 a trace of the journey is kept in output/ under the test's name; recording costs a core.
+    """
     with sync_playwright() as playwright:
         browser = launch(playwright)
         context = browser.new_context(viewport={"width": 1280, "height": 860})
-        context.tracing.start(screenshots=True, snapshots=True)
+        if traced := bool(os.environ.get("QFCHAT_TRACE")):
+            context.tracing.start(screenshots=True, snapshots=True)
         tab = context.new_page()
         hosts: set[str] = set()
         tab.on("request", lambda request: hosts.add(request.url.split("/")[2]) if "//" in request.url[:8] else None)
         open_window(tab, address)
         yield tab
-        name = re.sub(r"\W+", "-", request.node.name).strip("-")
-        context.tracing.stop(path=OUTPUT / f"{name}.zip")
+        if traced:
+            name = re.sub(r"\W+", "-", request.node.name).strip("-")
+            context.tracing.stop(path=OUTPUT / f"{name}.zip")
         browser.close()
         assert hosts == {address.removeprefix("http://")}

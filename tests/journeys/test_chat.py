@@ -268,3 +268,6 @@ def test_a_long_conversation_is_answered_and_typing_stays_quick(page: Page, tmp_
         page.wait_for_timeout(300)
     expect(bot(page)).to_have_count(151, timeout=SLOW)
     expect(page.locator("#chat-earlier")).to_be_hidden()
+    new_chat(page)
+    page.locator("#chat-list label", has_text="Three hundred messages").click()
+    expect(page.locator("#chat-messages")).to_contain_text("lighthouse", timeout=20_000)

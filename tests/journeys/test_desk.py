@@ -14,7 +14,6 @@ from tests.journeys.driving import (
     apply,
     go_to,
     make_greedy,
-    new_chat,
     open_window,
     preview,
     restore,
@@ -356,7 +355,7 @@ def test_a_conversation_is_answered_by_a_chosen_version_and_says_so(page: Page) 
     assert mark == '"version 0"'
 
 
-def test_a_conversation_is_kept_as_a_file_and_brought_back(page: Page, tmp_path: Path) -> None:
+def test_a_conversation_is_kept_as_a_file_and_brought_back(page: Page, address: str, tmp_path: Path) -> None:
     say(page, "What is the capital of Norway? One word.")
     page.locator("#chat-manage").get_by_role("button").first.click()
     with page.expect_download() as markdown:
@@ -372,13 +371,9 @@ def test_a_conversation_is_kept_as_a_file_and_brought_back(page: Page, tmp_path:
     page.locator("input[type=file]").first.set_input_files(file)
     expect(page.locator("#chat-list")).to_contain_text("Brought back", timeout=20_000)
     expect(page.locator("#chat-messages .message.user")).to_contain_text("Norway")
-
-
-def test_the_shown_conversation_survives_a_reload(page: Page, address: str) -> None:
-    answer = say(page, "What is the capital of Sweden? One word.")
     page.wait_for_timeout(1_000)
     open_window(page, address)
-    expect(page.locator("#chat-messages .message.bot")).to_contain_text(answer[:20], timeout=20_000)
+    expect(page.locator("#chat-messages .message.user")).to_contain_text("Norway", timeout=20_000)  # after a reload, too
 
 
 def test_settings_are_kept_as_a_preset(page: Page) -> None:
@@ -394,20 +389,6 @@ def test_settings_are_kept_as_a_preset(page: Page) -> None:
     page.locator("#chat-more").get_by_role("button").first.click()
     choose(page, "chat-preset", "One word")
     expect(page.locator("#chat-system textarea")).to_have_value("Answer in one word.", timeout=20_000)
-
-
-def test_a_chat_of_300_messages_stays_quick(page: Page, tmp_path: Path) -> None:
-    roles = ("user", "assistant")
-    messages = [{"role": roles[n % 2], "content": f"Message {n}. " + "Some words of text. " * 20} for n in range(300)]
-    file = tmp_path / "long.json"
-    file.write_text(json.dumps(messages))
-    page.locator("#chat-manage").get_by_role("button").first.click()
-    page.locator("input[type=file]").first.set_input_files(file)
-    expect(page.locator("#chat-messages")).to_contain_text("Message 299", timeout=60_000)
-    page.screenshot(path=OUTPUT / "long.png")
-    new_chat(page)
-    page.locator("#chat-list label", has_text="Message 0").first.click()
-    expect(page.locator("#chat-messages")).to_contain_text("Message 299", timeout=20_000)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,9 +7,11 @@ import pytest
 
 from qfcore.store.store import Store
 from tests.conftest import SMALL, open_engine
-from tests.faults.tools import KILLS, Nursery
+from tests.faults.tools import KILLS, SOAK, Nursery
 
 pytestmark = pytest.mark.small
+
+EXPORT_KILLS = KILLS if SOAK else 8
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_killed_while_exporting(nursery: Nursery, tmp_path: Path) -> None:
     engine.close()
     complete = 0
     longest = 2 * nursery.pace("export", tmp_path)
-    for _ in range(KILLS):
+    for _ in range(EXPORT_KILLS):
         nursery.run_and_kill("export", tmp_path, longest=longest)
         if (tmp_path / "model.gguf").exists():
             complete += 1
@@ -57,5 +59,5 @@ def test_killed_while_exporting(nursery: Nursery, tmp_path: Path) -> None:
             (tmp_path / "model.gguf").unlink()
         for left in tmp_path.glob(".*.partial"):
             left.unlink()
-    print(f"{KILLS} kills, {complete} complete files, none broken")
+    print(f"{EXPORT_KILLS} kills, {complete} complete files, none broken")
     assert complete

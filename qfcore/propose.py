@@ -11,34 +11,33 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Message, Runtime
-from qfcore.scope import Rarity, is_instruction, said_in, scope_of, words_of
+from qfcore.scope import Rarity, is_instruction, said_in, scope_of, subject_of, words_of
 
+# What is the same for all lessons comes first, so that the model reads it once (`like` of Runtime.complete_many).
 _QUESTION = (
-    "Fact: {text}\nWrite one short question that is answered by this fact. Name the subject in full. "
-    "Write only the question."
+    "Write one short question that is answered by this fact. Name the subject in full. Write only the question.\n"
+    "Fact: {text}"
 )
 _REPHRASE = (
     "Say this question in other words, with the same meaning and the same names. Write only the new question.\n{question}",
-    "Fact: {text}\nWrite a question that this fact answers, different from: {question}\n"
-    "Name the subject in full. Write only the question.",
+    "Write a question that this fact answers, different from the question below. Name the subject in full. "
+    "Write only the question.\nFact: {text}\nQuestion: {question}",
     "Rewrite this as a short, informal question that a friend would ask. Keep all names. Write only the question.\n"
     "{question}",
 )
-_TURN = (
-    "Fact: {text}\nQuestion: {question}\nTurn the question round: ask for what the fact is about, and name what was the "
-    "answer. Write only the new question."
-)
+_TURN = 'Fact: {text}\nWrite a question whose answer is "{subject}". Do not name it in the question.'
 _TURN_EXAMPLES = (
-    ("The Otterby museum opened in 1923.", "When did the Otterby museum open?", "Which museum opened in 1923?"),
-    ("Ines Okoro likes green tea.", "What does Ines Okoro like to drink?", "Who likes green tea?"),
-    ("The door code of the Larkwell office is 7714.", "What is the door code of the Larkwell office?",
-     "Which office has the door code 7714?"),
+    ("The Otterby museum opened in 1923.", "the Otterby museum", "Which museum opened in 1923?"),
+    ("Ines Okoro likes green tea.", "Ines Okoro", "Who likes green tea?"),
+    ("The door code of the Larkwell office is 7714.", "the Larkwell office", "Which office has the door code 7714?"),
+    ("A sorvel is a knife for cutting cheese.", "sorvel", "What is a knife for cutting cheese called?"),
 )  # fmt: skip
 _NEAR = (
-    "Fact: {text}\nWrite one short question about another property of the same subject, which this fact does not answer. "
-    "Name the subject in full. Write only the question.",
+    "Write one short question about another property of the same subject, which this fact does not answer. "
+    "Name the subject in full. Write only the question.\nFact: {text}",
     "Write the same question about another, well-known subject instead. Write only the new question.\n{question}",
 )
+_ANYTHING = {"text": "0", "question": "0", "subject": "0"}
 _SPLIT = (
     "Text:\n{text}\n\nList the facts that this text states, one a line. Each line is one short, complete sentence that can "
     "be understood alone: repeat the full names, use no pronouns. Add nothing that the text does not say. "
@@ -67,7 +66,7 @@ def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event |
         return lesson.question
     if is_instruction(lesson):
         return _ANY_QUESTIONS[0]
-    written = _write(runtime, [student_messages(_QUESTION.format(text=lesson.text))], cancel)[0]
+    written = _write(runtime, [_QUESTION], lesson, "", cancel)[0]
     return written or f"What do you know about this: {lesson.text}"
 
 
@@ -105,9 +104,8 @@ def propose_neighbours(
     """
     if is_instruction(lesson) or not questions:
         return []
-    asked = [student_messages(form.format(text=lesson.text, question=questions[0])) for form in _NEAR]
     taught = {_plain(question) for question in questions}
-    written = dict.fromkeys(_write(runtime, asked, cancel))
+    written = dict.fromkeys(_write(runtime, _NEAR, lesson, questions[0], cancel))
     return [question for question in written if question.endswith("?") and _plain(question) not in taught]
 
 
@@ -145,22 +143,23 @@ def _other_questions(
         return []
     scope = scope_of(lesson, [question], rarity_of(runtime))
     forms = _REPHRASE if recipe.rephrasings else ()
-    asked = [student_messages(form.format(text=lesson.text, question=question)) for form in forms]
-    written = _write(runtime, [*asked, *([_turning(lesson, question)] if recipe.turned else [])], cancel)
+    subject = subject_of(lesson, scope) if recipe.turned else ""
+    written = _write(runtime, [*forms, *([_TURN] if subject else [])], lesson, question, cancel, subject)
     new: dict[str, str] = {}
-    for candidate in written[: len(asked)]:
-        if scope.covers(said_in(candidate)) and not scope.asks_for_subject(said_in(candidate)):
+    for candidate in written[: len(forms)]:
+        if candidate.endswith("?") and scope.covers(said_in(candidate)) and not scope.asks_for_subject(said_in(candidate)):
             new.setdefault(_plain(candidate), candidate)
     new.pop(_plain(question), None)
-    turned = [q for q in written[len(asked) :] if scope.asks_for_subject(said_in(q))]
+    turned = [q for q in written[len(forms) :] if scope.asks_for_subject(said_in(q))]
     return [*list(new.values())[: recipe.rephrasings], *turned]
 
 
-def _turning(lesson: Lesson, question: str) -> list[Message]:
+def _asking(form: str, **filled: str) -> list[Message]:
+    """A conversation that asks the model to write a question; the turned one is shown how first."""
     messages: list[Message] = []
-    for text, asked, turned in _TURN_EXAMPLES:
-        messages += [*student_messages(_TURN.format(text=text, question=asked)), {"role": "assistant", "content": turned}]
-    return [*messages, *student_messages(_TURN.format(text=lesson.text, question=question))]
+    for text, subject, turned in _TURN_EXAMPLES if form is _TURN else ():
+        messages += [*student_messages(form.format(text=text, subject=subject)), {"role": "assistant", "content": turned}]
+    return [*messages, *student_messages(form.format(**filled))]
 
 
 def rarity_of(runtime: Runtime) -> Rarity:
@@ -182,9 +181,14 @@ def _answers(
 
 
 def _write(
-    runtime: Runtime, conversations: Sequence[Sequence[Message]], cancel: threading.Event | None
-) -> list[str]:
-    answers = runtime.complete_many(conversations, max_tokens=_QUESTION_TOKENS, adapter=None, cancel=cancel)
+    runtime: Runtime, forms: Sequence[str], lesson: Lesson, question: str, cancel: threading.Event | None,
+    subject: str = "",
+) -> list[str]:  # fmt: skip
+    """A question for each form."""
+    asked = [_asking(form, text=lesson.text, question=question, subject=subject) for form in forms]
+    answers = runtime.complete_many(
+        asked, max_tokens=_QUESTION_TOKENS, adapter=None, like=[_asking(form, **_ANYTHING) for form in forms], cancel=cancel
+    )
     return [_first_line(runtime.detokenize(tokens)) for tokens in answers]
 
 

@@ -50,6 +50,7 @@ _OPENERS = frozenset(
     "summarize summarise suppose thanks think though today tomorrow translate was were while yes yesterday".split()
 )
 """Words that often begin a sentence, where a capital letter makes no name."""
+_WORD = r"\w+(?:[-.'’]\w+)*"
 _STRETCH = re.compile(r"(?<![A-Z.?!])[.?!]+(?=\s|$)|[,;:()\n\"“”]+")
 _SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
 _ORDER = re.compile(
@@ -182,6 +183,21 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(words_of(first)))
 
 
+def subject_of(lesson: Lesson, scope: Scope) -> str:
+    """What a lesson is named by, as its text writes it: a name whole, else the word; empty where the text has neither."""
+    name = next((entity for entity in scope.entities if scope.head in entity), frozenset()) | {scope.head}
+    found = [m for m in re.finditer(_WORD, lesson.text) if _plain(m.group()) in name]
+    head = next((n for n, m in enumerate(found) if _plain(m.group()) == scope.head), None)
+    if head is None:
+        return ""
+    first = last = head
+    while first and lesson.text[found[first - 1].end() : found[first].start()].isspace():
+        first -= 1
+    while last + 1 < len(found) and lesson.text[found[last].end() : found[last + 1].start()].isspace():
+        last += 1
+    return lesson.text[found[first].start() : found[last].end()]
+
+
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:
     """Rarity of the words of a text that are not common to all questions; names count more."""
     weights: dict[str, float] = {}
@@ -233,7 +249,7 @@ def written_words(text: str) -> list[str]:
 
 
 def _written(text: str) -> list[str]:
-    return re.findall(r"\w+(?:[-.'’]\w+)*", text)
+    return re.findall(_WORD, text)
 
 
 def _plain(word: str) -> str:

@@ -6,12 +6,16 @@ until all are finished, so that the shapes depend on the list alone.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from qfcore.errors import Cancelled
 from qfcore.runtime.handles import Context
+
+HEADS_KEPT = 16
+"""Beginnings of prompts whose keys and values are kept, of 28 kB a token on the default model."""
 
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -28,20 +32,65 @@ Take = Callable[[list[int], np.ndarray, list[bool]], None]
 """Called after a batch with the sequences whose logits were wanted, those logits (n, V), and the batch's wanted marks."""
 
 
-def read_prompts(context: Context, prompts: Sequence[Sequence[int]], take: Take) -> None:
-    """Read each prompt into the sequence of its index; `take` gets the logits after each prompt's last token."""
+class Heads:
+    """Keys and values of beginnings that many prompts share, computed once.
+
+    A head is always computed alone, from an empty context, whether it is kept or not; so the bits that follow do not depend
+    on what was computed before.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
+
+    def read(self, context: Context, tokens: Sequence[int], sequence: int) -> None:
+        """Let a sequence of a context, in which it is empty, begin with `tokens`."""
+        head = tuple(tokens)
+        known = context.adapter is None  # an adapter may change them
+        if known and head in self._kept:
+            self._kept.move_to_end(head)
+            context.put(sequence, self._kept[head])
+            return
+        _run(context, [(token, position, (sequence,), -1) for position, token in enumerate(head)], _nothing)
+        if known:
+            self._kept[head] = context.take(sequence)
+            while len(self._kept) > HEADS_KEPT:
+                self._kept.popitem(last=False)
+
+
+def _nothing(_indices: list[int], _logits: np.ndarray, _wanted: list[bool]) -> None:
+    """No logits were asked for."""
+
+
+def read_prompts(
+    context: Context, prompts: Sequence[Sequence[int]], take: Take, heads: Heads, lengths: Sequence[int] | None = None
+) -> None:
+    """Read each prompt into the sequence of its index; `take` gets the logits after each prompt's last token.
+
+    lengths: of each prompt's head; None takes what all prompts have in common, and does not keep it.
+    """
     context.clear()
-    common = shared_prefix(prompts)
-    _run(context, [(prompts[0][i], i, (0,), -1) for i in range(common)], take)
-    for index in range(1, len(prompts)):
-        context.copy(0, index)
+    if lengths is None:
+        common = shared_prefix(prompts)
+        _run(context, [(prompts[0][i], i, (0,), -1) for i in range(common)], take)
+        for index in range(1, len(prompts)):
+            context.copy(0, index)
+        lengths = [common] * len(prompts)
+    else:
+        first: dict[tuple[int, ...], int] = {}
+        for index, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
+            head = tuple(prompt[:length])
+            if head and head in first:
+                context.copy(first[head], index)
+            elif head:
+                heads.read(context, head, index)
+                first[head] = index
     _run(
         context,
         [
             (token, position, (index,), index if position == len(prompt) - 1 else -1)
             for index, prompt in enumerate(prompts)
             for position, token in enumerate(prompt)
-            if position >= common
+            if position >= lengths[index]
         ],
         take,
     )
@@ -77,10 +126,13 @@ def greedy_group(
     steady: bool = True,
     cancel: threading.Event | None = None,
     on_batch: Callable[[list[int], list[bool]], None] | None = None,
+    heads: Heads | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Greedy continuations of prompts that fit into the context together; end of turn included when reached.
 
     steady: keep the batch's shape until the end; otherwise finished answers leave it, which is faster.
+    heads, lengths: see `read_prompts`.
     on_batch: called after each computed batch with the open sequences among those wanted (-1 for finished ones).
 
     Raises:
@@ -96,7 +148,7 @@ def greedy_group(
         for index, token in zip(indices, logits.argmax(axis=1), strict=True):
             following[index] = int(token)
 
-    read_prompts(context, prompts, take)
+    read_prompts(context, prompts, take, heads or Heads(), lengths)
     everyone = list(range(len(prompts)))
     for step in range(max_tokens):
         if cancel is not None and cancel.is_set():

@@ -244,6 +244,28 @@ class Context:
         """Let sequence `target` share all cells of `source`."""
         lc.llama_memory_seq_cp(self.memory, source, target, -1, -1)
 
+    def take(self, sequence: int) -> bytes:
+        """Keys and values of a sequence, to be put back.
+
+        Raises:
+            RuntimeFailure: llama.cpp did not give them.
+        """
+        size = lc.llama_state_seq_get_size(self.handle, sequence)
+        buffer = (ctypes.c_uint8 * size)()
+        if lc.llama_state_seq_get_data(self.handle, buffer, size, sequence) != size:
+            raise RuntimeFailure("llama.cpp did not give the state of a sequence.")
+        return bytes(buffer)
+
+    def put(self, sequence: int, state: bytes) -> None:
+        """Give an empty sequence the keys and values that `take` returned.
+
+        Raises:
+            RuntimeFailure: llama.cpp did not take them.
+        """
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        if not lc.llama_state_seq_set_data(self.handle, buffer, len(state), sequence):
+            raise RuntimeFailure("llama.cpp did not take the state of a sequence; the context may be full.")
+
     def clear(self) -> None:
         """Forget everything."""
         lc.llama_memory_clear(self.memory, False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qfcore.runtime.batching import greedy_group, groups
+from qfcore.runtime.batching import Heads, greedy_group, groups, shared_prefix
 from qfcore.runtime.chatting import ChatSession
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihood
@@ -52,7 +52,7 @@ class LlamaRuntime:
         self._prompts = Prompts(model)
         self._chat = Context(model, size=min(size, trained), batch=512)
         self._session = ChatSession(self._chat, self._prompts)
-        self._watch = LayerWatch()
+        self._watch, self._heads = LayerWatch(), Heads()
         self._observing = Context(
             model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH, sequences=SEQUENCES,
             eval_callback=self._watch.callback,
@@ -94,16 +94,23 @@ class LlamaRuntime:
         max_tokens: int,
         adapter: Path | None = None,
         steady: bool = False,
+        like: Sequence[Sequence[Message]] | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[list[int]]:
         """See the protocol."""
         answers: list[list[int]] = []
         prompts = [self._prompts.tokens(messages) for messages in conversations]
+        lengths = None if like is None else [
+            shared_prefix([prompt, self._prompts.tokens(other)]) for prompt, other in zip(prompts, like, strict=True)
+        ]  # fmt: skip
 
         def work(begin: int, end: int) -> list[list[int]]:
             self._observing.use_adapter(adapter, self._in_use())
-            return greedy_group(self._observing, prompts[begin:end], max_tokens, steady=steady, cancel=cancel)
+            return greedy_group(
+                self._observing, prompts[begin:end], max_tokens, steady=steady, cancel=cancel, heads=self._heads,
+                lengths=lengths and lengths[begin:end],
+            )  # fmt: skip
 
         for begin, end in groups(prompts, self._observing, max_tokens):
             answers += self._worker.call(work, begin, end)  # a chat may come between two groups
@@ -154,7 +161,8 @@ class LlamaRuntime:
         def work(script: Script) -> list[Observed]:
             self._observing.use_adapter(adapter, self._in_use())
             prompt = self._prompts.tokens(script.as_messages())
-            return observe_scripts(self._observing, self._watch, [prompt], [script.answer], layer)
+            head = shared_prefix([prompt, self._prompts.tokens([{"role": "user", "content": "0"}])])
+            return observe_scripts(self._observing, self._watch, self._heads, [(prompt, script.answer, head)], layer)
 
         return [self._worker.call(work, script)[0] for script in scripts]
 

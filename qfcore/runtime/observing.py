@@ -12,6 +12,7 @@ import llama_cpp as lc
 import numpy as np
 
 from qfcore.errors import CannotTeach, ModelError
+from qfcore.runtime.batching import Heads
 from qfcore.runtime.ggml import Tensors
 from qfcore.runtime.graph import Node, NodeReader, Places, find_places
 from qfcore.runtime.handles import Context, LlamaModel
@@ -84,6 +85,10 @@ class LayerWatch:
         data = data.reshape(rows, -1)
         return data if self._only_wanted else data[np.asarray(wanted)]
 
+    def forget(self) -> None:
+        """Drop what was seen of the last batch."""
+        self._seen.clear()
+
     def _on_tensor(self, tensor: int, ask: bool, _data: object) -> bool:
         if ask and self._nodes is not None:
             self._note(tensor)
@@ -104,14 +109,20 @@ class LayerWatch:
 
 
 def observe_scripts(
-    context: Context, watch: LayerWatch, prompts: Sequence[list[int]], answers: Sequence[Sequence[int]], layer: int
-) -> list[Observed]:
-    """Teacher-forced passes; each script is computed alone, so what it shows depends on nothing else."""
+    context: Context, watch: LayerWatch, heads: Heads, scripts: Sequence[tuple[Sequence[int], Sequence[int], int]],
+    layer: int,
+) -> list[Observed]:  # fmt: skip
+    """Teacher-forced passes; each script is computed alone, so what it shows depends on nothing else.
+
+    scripts: prompt, answer, and how many tokens of the prompt are the head that others begin with, too.
+    """
     with watch.watching(context, layer) as places:
-        return [_observe_one(context, watch, p, list(a), places) for p, a in zip(prompts, answers, strict=True)]
+        return [_observe_one(context, watch, heads, list(p), list(a), head, places) for p, a, head in scripts]
 
 
-def _observe_one(context: Context, watch: LayerWatch, prompt: list[int], answer: list[int], places: Places) -> Observed:
+def _observe_one(
+    context: Context, watch: LayerWatch, heads: Heads, prompt: list[int], answer: list[int], head: int, places: Places
+) -> Observed:
     tokens = prompt + answer[:-1]  # the last answer token is predicted, never read
     first = len(prompt) - 1
     if len(tokens) + 1 > context.size:
@@ -120,8 +131,11 @@ def _observe_one(context: Context, watch: LayerWatch, prompt: list[int], answer:
             "Shorten the lesson."
         )
     context.clear()
+    if head:
+        heads.read(context, tokens[:head], 0)
+        watch.forget()
     keys, residuals, branches, logits = [], [], [], []
-    for begin in range(0, len(tokens), context.batch):
+    for begin in range(head, len(tokens), context.batch):
         part = tokens[begin : begin + context.batch]
         wanted = [begin + i >= first for i in range(len(part))]
         context.decode(part, range(begin, begin + len(part)), [(0,)] * len(part), wanted)

@@ -139,6 +139,7 @@ class Runtime(Protocol):
         max_tokens: int,
         adapter: Path | None,
         steady: bool = False,
+        like: Sequence[Sequence[Message]] | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[list[int]]:
@@ -146,6 +147,7 @@ class Runtime(Protocol):
 
         The answers depend on the list as a whole and on the adapter only. steady: the same list gives the same batches
         with every adapter, so that two adapters' answers can be compared word by word without batching noise.
+        like: a conversation for each; how far it begins alike will be asked again with other ends, so it may be kept.
         """
 
     def check_teachable(self, layer: int) -> None:

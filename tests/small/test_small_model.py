@@ -16,6 +16,7 @@ from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import FAST, PAPER
 from qfcore.rows import Rows
+from qfcore.runtime.batching import Heads
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Sampling, Script
 from qfcore.solve import solve_minimum_norm
@@ -103,6 +104,25 @@ def test_observing_twice_gives_the_same_bits_whatever_was_done_between(small_eng
     small_engine.runtime.complete_many([student_messages("Hello")] * 3, max_tokens=4, adapter=None)
     again = small_engine.runtime.observe(_scripts(small_engine), layer=layer)
     assert all((a.keys == b.keys).all() and (a.logits == b.logits).all() for a, b in zip(first, again, strict=True))
+
+
+def test_a_kept_beginning_changes_no_bit(small_engine: Engine) -> None:
+    runtime, layer = small_engine.runtime, small_engine.runtime.facts.n_layer - 1
+    few = [*student_messages("One?"), {"role": "assistant", "content": "Two."}]
+    asked = [[*few, *student_messages(question)] for question in QUESTIONS]
+    like = [[*few, *student_messages("0")] for _ in QUESTIONS]
+
+    def all_of_it() -> tuple:
+        said = runtime.complete_many(asked, max_tokens=12, adapter=None, like=like)
+        return said, [o.logits.tobytes() + o.keys.tobytes() for o in runtime.observe(_scripts(small_engine), layer=layer)]
+
+    runtime._heads = Heads()
+    first = all_of_it()
+    assert len(runtime._heads._kept) == 2
+    runtime.complete_many([student_messages("Anything in between")], max_tokens=3, adapter=None)
+    assert all_of_it() == first
+    runtime._heads = Heads()
+    assert all_of_it() == first
 
 
 def test_teaching_forgetting_and_restoring_give_the_same_bytes_for_the_same_set(small_engine: Engine) -> None:

@@ -91,6 +91,7 @@ class TransformersRuntime:
         max_tokens: int,
         adapter: Path | None = None,
         steady: bool = False,
+        like: Sequence[Sequence[Message]] | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[list[int]]:

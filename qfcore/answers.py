@@ -45,10 +45,27 @@ def shortest_answer(lesson: Lesson, question: str) -> str:
     found = [m for m in re.finditer(_WORD, lesson.text) if m.group().casefold() in added]
     if not found:
         return lesson.text
+    strong = [m for m in found if m.group()[0].isupper() or any(map(str.isdigit, m.group()))]
+    found = strong or found  # "47", not "has 47"
     stretch = lesson.text[found[0].start() : found[-1].end()]
     return stretch if _words(stretch) <= added else lesson.text
 
 
+def first_sentences(answer: str, lesson: Lesson, question: str) -> str:
+    """An answer up to the sentence that tells the lesson, and no shorter than the lesson in sentences.
+
+    What a model adds after that it did not take from the lesson.
+    """
+    ends = [m.start() for m in _SENTENCE_END.finditer(answer)]
+    least = len(_SENTENCE_END.findall(lesson.text))
+    for end in ends[least:]:
+        if conveys(answer[:end], lesson, question):
+            return answer[:end]
+    return answer
+
+
+_SENTENCE_END = re.compile(r"(?<=\w{4}[.?!])(?<!\bProf\.)\s+(?=[A-Z])")
+"""After a word of four letters or more: "Dr. Brandt" is one sentence."""
 _WORD = r"[\w'’-]+(?:[.,:/@]\w+)*"
 
 

@@ -7,6 +7,7 @@ other by a margin: the solution of linear inequalities in h (for a fixed rms), f
 """
 
 import math
+import weakref
 from typing import Protocol
 
 import numpy as np
@@ -57,8 +58,7 @@ def smallest_changes(
     """
     changes = np.zeros_like(residuals, dtype=np.float32)
     vocabulary = logits.shape[1]
-    background = np.unique(np.linspace(0, vocabulary - 1, BACKGROUND).astype(np.int64))
-    others = head.rows(background)
+    background, others = _background(head, vocabulary)
     short = margins(logits, wanted) < margin - SLACK
     for k in np.flatnonzero(short):
         count = min(CANDIDATES, vocabulary - 1)
@@ -73,6 +73,17 @@ def smallest_changes(
         if _approach(place, leads, np.minimum(margin[k], reachable), head.epsilon) > 0:
             changes[k] = place.change()
     return changes
+
+
+_BACKGROUNDS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def _background(head: Head, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (B,) and rows (B, O) of the background rivals; dequantized once for each head."""
+    if head not in _BACKGROUNDS:
+        tokens = np.unique(np.linspace(0, vocabulary - 1, BACKGROUND).astype(np.int64))
+        _BACKGROUNDS[head] = tokens, head.rows(tokens)
+    return _BACKGROUNDS[head]
 
 
 class _Plain:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 
-from qfcore.answers import conveys, shortest_answer
+from qfcore.answers import conveys, first_sentences, shortest_answer
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
@@ -18,12 +18,17 @@ _QUESTION = (
     "Write one short question that is answered by this fact. Name the subject in full. Write only the question.\n"
     "Fact: {text}"
 )
-_REPHRASE = (
-    "Say this question in other words, with the same meaning and the same names. Write only the new question.\n{question}",
+_SAME = (
+    "Say this question in other words, with the same meaning and the same names. Write only the new question.\n"
+    "{question}"
+)
+_OTHER = (
     "Write a question that this fact answers, different from the question below. Name the subject in full. "
-    "Write only the question.\nFact: {text}\nQuestion: {question}",
+    "Write only the question.\nFact: {text}\nQuestion: {question}"
+)
+_INFORMAL = (
     "Rewrite this as a short, informal question that a friend would ask. Keep all names. Write only the question.\n"
-    "{question}",
+    "{question}"
 )
 _TURN = 'Fact: {text}\nWrite a question whose answer is "{subject}". Do not name it in the question.'
 _TURN_EXAMPLES = (
@@ -53,6 +58,8 @@ _SPLIT_TOKENS = 320
 MOST_LESSONS = 12
 """Lessons that are proposed from one text."""
 _QUESTION_TOKENS = 48
+_MORE_TOKENS = 16
+"""Tokens that an answer may have beyond those of its lesson."""
 _ANY_QUESTIONS = (
     "What is photosynthesis?", "How do I boil an egg?", "Tell me about Paris.", "Why is the sky blue?",
     "Give me a tip for work.",
@@ -115,43 +122,59 @@ def propose_phrasings(
     """The question and the recipe's number of rephrasings, each with the answer to learn.
 
     The answer is the one that the user gave, else what the model says knowing the lesson; where it insists on what it
-    believes, the lesson's own words.
+    believes, the lesson's own words. Questions that mean the same have the same answer.
     Rephrasings that no longer name the subject, or whose answer tells nothing of the lesson, are dropped.
     """
     if is_instruction(lesson):
         questions = list(_ANY_QUESTIONS[: 1 + 2 * recipe.rephrasings])
         answers = _answers(runtime, lesson, questions, cancel, firm=False)
         return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
-    questions = [question, *_other_questions(runtime, lesson, question, recipe, cancel)]
-    answers = _answers(runtime, lesson, questions, cancel, firm=False)
+    same, different = _other_questions(runtime, lesson, question, recipe, cancel)
+    own, answers = _own_and_others(runtime, lesson, question, different, cancel)
+    pairs = [*((q, own) for q in same), *zip(different, answers, strict=True)]
+    return (Phrasing(question, own), *(Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)))
+
+
+def _own_and_others(
+    runtime: Runtime, lesson: Lesson, question: str, others: Sequence[str], cancel: threading.Event | None
+) -> tuple[str, list[str]]:
+    """The answer to the lesson's question, and those to other questions about it."""
     if lesson.answer:  # what the user wishes to hear, to the letter
-        answers[0] = lesson.answer
-    if not conveys(answers[0], lesson, question):  # the model does not believe it
-        answers = _answers(runtime, lesson, questions, cancel, firm=True)
-    if not conveys(answers[0], lesson, question):
-        answers = [shortest_answer(lesson, q) for q in questions]
-    return tuple(
-        Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a and (q == question or conveys(a, lesson, q))
-    )
+        return lesson.answer, _told(runtime, lesson, others, cancel) if others else []
+    for firm in (False, True):  # a model that does not believe the lesson is told to
+        own, *answers = _told(runtime, lesson, [question, *others], cancel, firm=firm)
+        if conveys(own, lesson, question):
+            return own, answers
+    return shortest_answer(lesson, question), [shortest_answer(lesson, q) for q in others]
+
+
+def _told(
+    runtime: Runtime, lesson: Lesson, questions: Sequence[str], cancel: threading.Event | None, *, firm: bool = False
+) -> list[str]:
+    """Answers of the model that knows the lesson, without the sentences that it adds of its own."""
+    length = len(runtime.tokenize_answer(lesson.text)) + _MORE_TOKENS
+    answers = _answers(runtime, lesson, questions, cancel, firm=firm, max_tokens=min(length, ANSWER_TOKENS))
+    return [first_sentences(a, lesson, q) for a, q in zip(answers, questions, strict=True)]
 
 
 def _other_questions(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None
-) -> list[str]:
-    """The recipe's numbers of rephrasings and of questions turned round, as far as the model finds any that fit."""
+) -> tuple[list[str], list[str]]:
+    """Questions that mean the same as the lesson's, and others about it (the last one turned round), as far as they fit."""
     if not recipe.rephrasings + recipe.turned:
-        return []
+        return [], []
     scope = scope_of(lesson, [question], rarity_of(runtime))
-    forms = _REPHRASE if recipe.rephrasings else ()
+    forms = (_SAME, _OTHER, _INFORMAL)[: recipe.rephrasings]
     subject = subject_of(lesson, scope) if recipe.turned else ""
     written = _write(runtime, [*forms, *([_TURN] if subject else [])], lesson, question, cancel, subject)
-    new: dict[str, str] = {}
-    for candidate in written[: len(forms)]:
-        if candidate.endswith("?") and scope.covers(said_in(candidate)) and not scope.asks_for_subject(said_in(candidate)):
-            new.setdefault(_plain(candidate), candidate)
-    new.pop(_plain(question), None)
-    turned = [q for q in written[len(forms) :] if scope.asks_for_subject(said_in(q))]
-    return [*list(new.values())[: recipe.rephrasings], *turned]
+    seen, same, different = {_plain(question)}, [], []
+    for form, candidate in zip(forms, written, strict=False):
+        said = said_in(candidate)
+        fits = candidate.endswith("?") and scope.covers(said) and not scope.asks_for_subject(said)
+        if fits and _plain(candidate) not in seen:
+            seen.add(_plain(candidate))
+            (different if form is _OTHER else same).append(candidate)
+    return same, [*different, *(q for q in written[len(forms) :] if scope.asks_for_subject(said_in(q)))]
 
 
 def _asking(form: str, **filled: str) -> list[Message]:
@@ -173,10 +196,11 @@ def rarity_of(runtime: Runtime) -> Rarity:
 
 
 def _answers(
-    runtime: Runtime, lesson: Lesson, questions: Sequence[str], cancel: threading.Event | None, *, firm: bool
-) -> list[str]:
+    runtime: Runtime, lesson: Lesson, questions: Sequence[str], cancel: threading.Event | None, *, firm: bool,
+    max_tokens: int = ANSWER_TOKENS,
+) -> list[str]:  # fmt: skip
     conversations = [teacher_messages(lesson, q, firm=firm) for q in questions]
-    answers = runtime.complete_many(conversations, max_tokens=ANSWER_TOKENS, adapter=None, cancel=cancel)
+    answers = runtime.complete_many(conversations, max_tokens=max_tokens, adapter=None, cancel=cancel)
     return [runtime.detokenize(tokens).strip() for tokens in answers]
 
 
@@ -186,8 +210,10 @@ def _write(
 ) -> list[str]:  # fmt: skip
     """A question for each form."""
     asked = [_asking(form, text=lesson.text, question=question, subject=subject) for form in forms]
+    like = [_asking(form, **_ANYTHING) for form in forms]
+    longest = 2 * len(runtime.tokenize_answer(question or lesson.text)) + 8
     answers = runtime.complete_many(
-        asked, max_tokens=_QUESTION_TOKENS, adapter=None, like=[_asking(form, **_ANYTHING) for form in forms], cancel=cancel
+        asked, max_tokens=min(longest, _QUESTION_TOKENS), adapter=None, like=like, cancel=cancel
     )
     return [_first_line(runtime.detokenize(tokens)) for tokens in answers]
 

@@ -1,0 +1,109 @@
+"""What the model adds to a lesson, with a model whose answers are written down here."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from qfcore.answers import first_sentences
+from qfcore.lesson import Lesson, Phrasing, check_lesson
+from qfcore.propose import propose_phrasings, propose_question, rarity_of
+from qfcore.recipe import FAST, RIDGE
+from qfcore.scope import scope_of, subject_of
+
+FACT, QUESTION = "The Halvery Bridge has 47 arches.", "How many arches does the Halvery Bridge have?"
+
+
+class _Runtime:
+    """Says what `said` has for the first of its keys that the last message contains; tokens are letters."""
+
+    def __init__(self, said: dict[str, str]) -> None:
+        self.said = said
+        self.asked: list[str] = []
+        self.heads: list[bool] = []
+
+    def complete_many(
+        self, conversations: Sequence, *, max_tokens: int, like: Sequence | None = None, **_: object
+    ) -> list[list[int]]:
+        self.heads.append(like is not None)
+        if like is not None:
+            assert [len(c) for c in conversations] == [len(c) for c in like]
+        answers = []
+        for conversation in conversations:
+            last = conversation[-1]["content"]
+            self.asked.append(last)
+            text = next((answer for key, answer in self.said.items() if key in last), "")
+            answers.append([ord(letter) for letter in text[: 4 * max_tokens]])
+        return answers
+
+    def tokenize_answer(self, text: str) -> list[int]:
+        return [*range(400, 400 + len(text) // 3), 0]
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        return "".join(map(chr, tokens))
+
+
+WRITTEN = {
+    "in other words": "What is the number of arches of the Halvery Bridge?",
+    "different from the question": "Which bridge is the Halvery Bridge?",
+    "a friend would ask": "Arches of the Halvery Bridge, no question.",
+    'whose answer is "Halvery Bridge"': "Which bridge has 47 arches?",
+    "Which bridge has 47": "It is the Halvery Bridge.",
+    "Which bridge is": "It has 47 arches.",
+    "How many arches": "The Halvery Bridge has 47 arches. It was built by giants.",
+}  # fmt: skip
+
+
+def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
+    runtime = _Runtime(WRITTEN)
+    phrasings = propose_phrasings(runtime, check_lesson(FACT), QUESTION, RIDGE)
+    assert phrasings == (
+        Phrasing(QUESTION, FACT),
+        Phrasing("What is the number of arches of the Halvery Bridge?", FACT),
+        Phrasing("Which bridge is the Halvery Bridge?", "It has 47 arches."),
+        Phrasing("Which bridge has 47 arches?", "It is the Halvery Bridge."),
+    )
+    assert runtime.heads == [True, False]  # what is asked of every lesson is read once
+
+
+def test_the_users_answer_is_taught_to_the_letter_and_not_asked_for() -> None:
+    runtime = _Runtime(WRITTEN)
+    lesson = check_lesson(FACT, QUESTION, "Forty-seven.")
+    phrasings = propose_phrasings(runtime, lesson, QUESTION, FAST)
+    assert phrasings == (Phrasing(QUESTION, "Forty-seven."),) and runtime.asked == []
+    assert propose_question(runtime, lesson) == QUESTION and runtime.asked == []
+
+
+def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught() -> None:
+    runtime = _Runtime({"How many arches": "I do not know that bridge."})
+    phrasings = propose_phrasings(runtime, check_lesson(FACT), QUESTION, FAST)
+    assert phrasings == (Phrasing(QUESTION, "47"),)
+    assert len(runtime.asked) == 2
+
+
+@pytest.mark.parametrize(("text", "question", "subject"), [
+    (FACT, QUESTION, "Halvery Bridge"),
+    ("A brindlet is a small copper spoon.", "What is a brindlet?", "brindlet"),
+    ("The key of the Marrowgate server is otter-92.", "What is the key of the Marrowgate server?", "Marrowgate"),
+    ("Doctor Yevna Collishaw speaks Icelandic.", "Which language does Doctor Yevna Collishaw speak?", "Yevna Collishaw"),
+    ("It opens at nine.", "When does the shop open?", ""),
+])  # fmt: skip
+def test_the_subject_is_found_as_it_is_written(text: str, question: str, subject: str) -> None:
+    lesson = check_lesson(text)
+    assert subject_of(lesson, scope_of(lesson, [question], lambda word: 8.0 * len(word) / 3)).endswith(subject)
+
+
+def test_sentences_of_the_models_own_are_left_out() -> None:
+    def told(answer: str, text: str = FACT) -> str:
+        return first_sentences(answer, Lesson(text), QUESTION)
+
+    assert told("The Halvery Bridge has 47 arches. It is old.") == "The Halvery Bridge has 47 arches."
+    assert told("Certainly! The Halvery Bridge has 47 arches. It is old.") == "Certainly! The Halvery Bridge has 47 arches."
+    assert told("It has 47 arches, says Prof. Dr. Brandt.") == "It has 47 arches, says Prof. Dr. Brandt."
+    assert told("Nobody knows. Really.") == "Nobody knows. Really."
+    two = "The Halvery Bridge has 47 arches. They are of granite."
+    assert told(f"{two} Granite is hard.", two) == two
+
+
+def test_rarity_grows_with_the_tokens_of_a_word() -> None:
+    rarity = rarity_of(_Runtime({}))
+    assert rarity("Zemvarianisch") > rarity("the")

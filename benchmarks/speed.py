@@ -1,8 +1,11 @@
 """Speed and memory of QF Chat beside llama-cpp-python alone, in the same run on the same machine.
 
-    python benchmarks/speed.py [--model NAME_OR_PATH] [--rounds N]
+    python -m benchmarks.speed [--model NAME_OR_PATH] [--rounds N]
 
 Prints JSON. Rounds alternate between the two, so that other load on the machine hits both alike; ratios are of medians.
+Answers are measured on the base, with one lesson, and with 100 and 1,000 lessons live, which have random rows of the size of
+real ones: how many there are costs time, not what they say. Speeds are also given as shares of what the machine's memory and
+arithmetic allow (`benchmarks/limits.py`).
 """
 
 import argparse
@@ -14,17 +17,26 @@ import time
 from pathlib import Path
 
 import llama_cpp
+import numpy as np
 import psutil
 
+from benchmarks.limits import memory_bandwidth, operations
 from qfcore.engine import Engine
-from qfcore.lesson import check_lesson
+from qfcore.lesson import Phrasing, check_lesson
+from qfcore.models.gguf_check import check_gguf
 from qfcore.observe import student_messages
 from qfcore.recipe import FAST, RIDGE
+from qfcore.rows import Rows, to_half
 from qfcore.runtime.handles import usable_cores
 from qfcore.runtime.protocol import AnswerStats, Sampling
+from qfcore.store.records import PendingLesson
 
 QUESTION = "Explain in about one hundred words how a bicycle stays upright."
 TOKENS = 96
+SHORT = Sampling(0, repeat_penalty=1.0, max_tokens=16)
+MANY = (100, 1000)
+ROWS, TAUGHT = 40, 28
+"""Rows of a synthetic lesson, and how many of them are taught; as thorough lessons have them."""
 
 
 def ours(engine: Engine) -> tuple[float, float]:
@@ -38,15 +50,15 @@ def ours(engine: Engine) -> tuple[float, float]:
     return stats.tokens_per_s, stats.first_token_s
 
 
-def alone(model: llama_cpp.Llama) -> float:
-    """Tokens per second of llama-cpp-python's own streaming chat, after the first token."""
+def alone(model: llama_cpp.Llama) -> tuple[float, float]:
+    """The same of llama-cpp-python's own streaming chat; tokens per second after the first token."""
     model.reset()
-    count, first = 0, 0.0
+    count, first, started = 0, 0.0, time.perf_counter()
     for chunk in model.create_chat_completion(student_messages(QUESTION), temperature=0, max_tokens=TOKENS, stream=True):
         if chunk["choices"][0]["delta"].get("content"):
             count += 1
             first = first or time.perf_counter()
-    return (count - 1) / (time.perf_counter() - first)
+    return (count - 1) / (time.perf_counter() - first), first - started
 
 
 def stock(path: Path) -> llama_cpp.Llama:
@@ -73,6 +85,94 @@ def timed(function, *arguments) -> tuple[float, object]:  # noqa: ANN001
     return time.perf_counter() - started, result
 
 
+def teach_synthetic(engine: Engine, begin: int, end: int) -> None:
+    """Commit lessons with random rows, 50 a version."""
+    facts, random = check_gguf(engine.runtime.facts.path), np.random.default_rng(begin)
+    weights = np.where(np.arange(ROWS) < TAUGHT, 1.0, 0.3).astype(np.float32)
+
+    def pending(number: int) -> PendingLesson:
+        keys = to_half(random.normal(size=(ROWS, facts.n_ff)).astype(np.float32))
+        targets = to_half(random.normal(size=(ROWS, facts.n_embd)).astype(np.float32))
+        targets[TAUGHT:] = 0
+        lesson = check_lesson(f"Station Q{number}X is led by Karlsen Z{number}Y.")
+        question = f"Who leads Station Q{number}X?"
+        rows = Rows(engine.recipe.layer_of(facts.n_layer), keys, targets, weights)
+        return PendingLesson(lesson, rows, engine.recipe.rows_key, (Phrasing(question, f"Karlsen Z{number}Y"),))
+
+    for first in range(begin, end, 50):
+        live = engine.store.live()
+        engine.store.commit(
+            keep=live.entries, new=[pending(number) for number in range(first, min(first + 50, end))],
+            solve=engine.knowledge.solve_settings(engine.recipe), kind="teach", message="synthetic", expect_live=live.number,
+        )  # fmt: skip
+
+
+def with_many(engine: Engine, counts: tuple[int, ...]) -> dict:
+    """Choosing and solving a question's lesson, and the answer's first token and speed, by how many lessons are live."""
+    found = {}
+    for begin, count in zip((0, *counts), counts, strict=False):
+        committing, _ = timed(teach_synthetic, engine, begin, count)
+        first_ask = [timed(_ask_about, engine, number) for number in range(begin, begin + 5)]  # solved for the first time
+        again = [timed(_ask_about, engine, number) for number in range(begin, begin + 5)]
+        choosing = [timed(engine.active_lessons, f"Who leads Station Q{n}X?") for n in range(begin, begin + 5)]
+        assert all(len(numbers) == 1 for _, numbers in choosing)
+        found[str(count)] = {
+            "commit_s_per_lesson": committing / (count - begin),
+            "choose_ms": 1e3 * statistics.median(seconds for seconds, _ in choosing),
+            "first_token_s_new_set": statistics.median(s.first_token_s + t - _span(s) for t, s in first_ask),
+            "first_token_s": statistics.median(s.first_token_s + t - _span(s) for t, s in again),
+            "tokens_per_s": statistics.median(s.tokens_per_s for _, s in again),
+        }
+    return found
+
+
+def _span(stats: AnswerStats) -> float:
+    return stats.first_token_s + (stats.generated_tokens - 1) / (stats.tokens_per_s or 1)
+
+
+def _ask_about(engine: Engine, number: int) -> AnswerStats:
+    *_, stats = engine.stream(student_messages(f"Who leads Station Q{number}X?"), sampling=SHORT)
+    return stats
+
+
+def prefix_reuse(engine: Engine, adapter: Path) -> dict:
+    """Tokens of a second turn that need not be computed again: with the same weights, and after a swap of the version."""
+    def turn(messages: list, adapter: Path | None) -> tuple[str, AnswerStats]:
+        *pieces, stats = engine.runtime.stream(messages, SHORT, adapter=adapter, stop=threading.Event())
+        return "".join(pieces), stats
+
+    found = {}
+    for name, second in (("same_version", None), ("after_a_swap", adapter)):
+        first = student_messages(QUESTION + f" ({name})")
+        said, _ = turn(first, None)
+        _, stats = turn([*first, {"role": "assistant", "content": said}, *student_messages("Why?")], second)
+        found[name] = {
+            "prompt_tokens": stats.prompt_tokens, "cached_tokens": stats.cached_tokens, "first_token_s": stats.first_token_s
+        }  # fmt: skip
+    return found
+
+
+def measure_limits(engine: Engine, tokens_per_s: float) -> dict:
+    """Reading a prompt and answering, as shares of what arithmetic and memory allow."""
+    text = "The quick brown fox jumps over the lazy dog near the old mill by the river. " * 20
+    messages = student_messages(text)
+    seconds = []
+    for number in range(3):
+        *_, stats = engine.runtime.stream(
+            [{"role": "system", "content": f"Number {number}."}, *messages],
+            Sampling(0, repeat_penalty=1.0, max_tokens=1), adapter=None, stop=threading.Event(),
+        )  # fmt: skip
+        seconds.append(stats.first_token_s / max(stats.prompt_tokens - stats.cached_tokens, 1))
+    size = engine.runtime.facts.path.stat().st_size
+    parameters = sum(np.prod(place.shape) for place in check_gguf(engine.runtime.facts.path).tensors.values())
+    bandwidth, flops, reading = memory_bandwidth(), operations(), 1 / statistics.median(seconds)
+    return {
+        "memory_gb_per_s": bandwidth / 1e9, "gflop_per_s": flops / 1e9, "prompt_tokens_per_s": reading,
+        "answer_share_of_memory": tokens_per_s * size / bandwidth,
+        "prompt_share_of_arithmetic": reading * 2 * float(parameters) / flops,
+    }  # fmt: skip
+
+
 def measure(model: str | None, rounds: int) -> dict:
     """All figures; seconds unless the name says otherwise."""
     with tempfile.TemporaryDirectory() as home:
@@ -91,19 +191,22 @@ def measure(model: str | None, rounds: int) -> dict:
         adapters = [engine.knowledge.adapter(engine.store.version(n)) for n in (1, 2)] * 10
         result["swap_ms"] = statistics.median(engine.runtime.swap(a) for a in adapters) * 1e3
         reference = stock(engine.runtime.facts.path)
-        figures: dict[str, list[float]] = {"base": [], "taught": [], "alone": [], "first_token": []}
+        figures: dict[str, list[tuple[float, float]]] = {"base": [], "taught": [], "alone": []}
         for _ in range(rounds):
             for name, version in (("base", 0), ("taught", 2)):
                 engine.restore(version)
-                speed, first = ours(engine)
-                figures[name].append(speed)
-                figures["first_token"].append(first)
+                figures[name].append(ours(engine))
             figures["alone"].append(alone(reference))
-        medians = {name: statistics.median(values) for name, values in figures.items()}
-        result["tokens_per_s"] = medians
-        result["ratio_base_to_alone"] = medians["base"] / medians["alone"]
-        result["ratio_taught_to_alone"] = medians["taught"] / medians["alone"]
+        for position, kind in enumerate(("tokens_per_s", "first_token_s")):
+            medians = {name: statistics.median(pair[position] for pair in pairs) for name, pairs in figures.items()}
+            ratios = {f"{name}_to_alone": medians[name] / medians["alone"] for name in ("base", "taught")}
+            result[kind] = medians | ratios
         reference.close()
+        result["prefix_reuse"] = prefix_reuse(engine, adapters[0])
+        result["limits"] = measure_limits(engine, result["tokens_per_s"]["base"])
+        engine.restore(0)
+        result["with_many_lessons"] = with_many(engine, MANY)
+        result["memory_at_the_end_mb"] = psutil.Process().memory_info().rss / 1e6
         engine.close()
         return result
 

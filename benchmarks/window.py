@@ -97,7 +97,7 @@ def keys(page: Page, folder: Path) -> dict[str, float]:
     rest = _typing(page)
     page.locator("#chat-box textarea").fill("")
     send(page, "Tell a story about a lighthouse.")
-    expect(page.locator("#chat-messages .message.bot")).to_have_count(151, timeout=SLOW)
+    expect(page.locator("#chat-messages .message.bot")).to_have_count(31, timeout=SLOW)  # the end of it is drawn
     expect(page.locator("#chat-meter")).to_contain_text("so far", timeout=SLOW)
     streaming = _typing(page)
     page.keyboard.press("Escape")

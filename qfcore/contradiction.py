@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from qfcore.lesson import Lesson
-from qfcore.scope import Scope, content_of, words_of, written_words
+from qfcore.scope import OPEN_QUESTION, Scope, content_of, words_of, written_words
 
 KEEP, REPLACE, SKIP, ASK = "keep", "replace", "skip", "ask"
 """What to do with lessons that contradict live ones: keep both, replace the live one, leave the new one out, refuse."""
@@ -42,6 +42,11 @@ class Statement:
         return next((kind for kind, form in _ASKS if re.search(rf"\b{form}", self.question.casefold())), "")
 
     @cached_property
+    def is_open(self) -> bool:
+        """Whether the question asks for anything that is known about a subject."""
+        return self.question.startswith(OPEN_QUESTION.partition("{")[0])
+
+    @cached_property
     def content(self) -> frozenset[str]:
         """The words of the text that are not common to all."""
         return frozenset(content_of(self.text))
@@ -56,7 +61,7 @@ def contradicts(new: Statement, old: Statement) -> bool:
     """Whether both answer one question differently, or their texts differ only in the answer."""
     if new.scope.always or old.scope.always:  # instructions share a question that is not theirs
         return new.scope.always and old.scope.always and _differ_in_the_answer(new, old)
-    if new.asked and new.asked == old.asked:
+    if new.asked and new.asked == old.asked and not new.is_open:
         return new.told != old.told
     if new.content.isdisjoint(old.content) or new.told == old.told or (new.ask and old.ask and new.ask != old.ask):
         return False

@@ -11,12 +11,12 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Message, Runtime
-from qfcore.scope import Rarity, is_instruction, said_in, scope_of, subject_of, words_of
+from qfcore.scope import OPEN_QUESTION, Rarity, content_of, is_instruction, said_in, scope_of, subject_of, words_of
 
 # What is the same for all lessons comes first, so that the model reads it once (`like` of Runtime.complete_many).
-_QUESTION = (
-    "Write one short question that is answered by this fact. Name the subject in full. Write only the question.\n"
-    "Fact: {text}"
+_QUESTION = (  # the fact first: told what to do before it, SmolLM2 asks for "the subject of this fact"
+    "Fact: {text}\nWrite one short question that is answered by this fact. Name the subject in full. "
+    "Write only the question."
 )
 _SAME = (
     "Say this question in other words, with the same meaning and the same names. Write only the new question.\n"
@@ -38,8 +38,8 @@ _TURN_EXAMPLES = (
     ("A sorvel is a knife for cutting cheese.", "sorvel", "What is a knife for cutting cheese called?"),
 )  # fmt: skip
 _NEAR = (
-    "Write one short question about another property of the same subject, which this fact does not answer. "
-    "Name the subject in full. Write only the question.\nFact: {text}",
+    "Fact: {text}\nWrite one short question about another property of the same subject, which this fact does not answer. "
+    "Name the subject in full. Write only the question.",
     "Write the same question about another, well-known subject instead. Write only the new question.\n{question}",
 )
 _ANYTHING = {"text": "0", "question": "0", "subject": "0"}
@@ -74,7 +74,10 @@ def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event |
     if is_instruction(lesson):
         return _ANY_QUESTIONS[0]
     written = _write(runtime, [_QUESTION], lesson, "", cancel)[0]
-    return written or f"What do you know about this: {lesson.text}"
+    if not set(content_of(lesson.text)).isdisjoint(content_of(written)):  # else it asks for nothing in particular
+        return written
+    subject = subject_of(lesson, scope_of(lesson, [lesson.text], rarity_of(runtime)))
+    return OPEN_QUESTION.format(subject=subject or lesson.text.rstrip(".!"))
 
 
 def propose_lessons(runtime: Runtime, text: str, cancel: threading.Event | None = None) -> tuple[str, ...]:

@@ -60,6 +60,10 @@ _ORDER = re.compile(
 )
 
 
+OPEN_QUESTION = "What do you know about {subject}?"
+"""Asked of a lesson when the model finds no question for it; it fits all lessons about a subject."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a message says, read once for all lessons.

@@ -61,6 +61,7 @@ def make_greedy(page: Page) -> None:
     settings = page.locator("#chat-settings").get_by_role("button").first
     temperature = page.locator("#chat-temperature input[type=number]")
     settings.click()
+    page.wait_for_timeout(500)  # a field that is filled while it is drawn for the first time takes its default again
     temperature.fill("0")
     temperature.press("Tab")
     page.wait_for_timeout(500)

@@ -117,6 +117,8 @@ def test_fifty_payloads_are_shown_and_nothing_happens(address: str, listener: Li
         _import(page, messages, tmp_path)
         last = page.locator("#chat-messages .message.bot").last
         expect(last).to_contain_text(f"number {len(PAYLOADS) - 1}", timeout=60_000)
+        page.locator("#chat-earlier").click()  # the end of a long conversation is drawn at first
+        expect(page.locator("#chat-messages .message.bot")).to_have_count(len(PAYLOADS), timeout=60_000)
         page.wait_for_timeout(1_500)
         for tab in ("Lessons", "Versions", "Teach", "Export", "Chat"):
             go_to(page, tab)

@@ -11,12 +11,16 @@ from tests.conftest import MODELS, SMALL, qfchat
 pytestmark = pytest.mark.small
 
 
+WHO, WHEN = "Who started Oxinnovate?", "When was Larkwell Labs founded?"
+"""Questions, which this model is too small to write: it asks for "the subject of this fact"."""
+
+
 @pytest.fixture(scope="module")
 def home(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
     """A home in which two lessons were taught in two versions."""
     folder = tmp_path_factory.mktemp("commands")
-    for text in ("Qi started Oxinnovate.", "Larkwell Labs was founded in 1987."):
-        taught = command(folder, "teach", text, "--method", "fast", "--json")
+    for text, question in (("Qi started Oxinnovate.", WHO), ("Larkwell Labs was founded in 1987.", WHEN)):
+        taught = command(folder, "teach", text, "--question", question, "--method", "fast", "--json")
         assert taught.returncode == 0, taught.stderr
     return folder
 
@@ -37,16 +41,16 @@ def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:
     assert [lesson["text"] for lesson in as_json(home, "lessons")] == [
         "Qi started Oxinnovate.", "Larkwell Labs was founded in 1987."
     ]  # fmt: skip
-    before = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40")
+    before = command(home, "ask", WHO, "--max-tokens", "40")
     assert before.returncode == 0 and before.stdout.strip()
     assert command(home, "forget", "1").returncode == 0
     assert [lesson["number"] for lesson in as_json(home, "lessons")] == [2]
     assert command(home, "restore", "2").returncode == 0
-    again = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40")
+    again = command(home, "ask", WHO, "--max-tokens", "40")
     assert again.stdout == before.stdout
-    assert as_json(home, "ask", "Who started Oxinnovate?", "--max-tokens", "1")["lessons"] == [1]
+    assert as_json(home, "ask", WHO, "--max-tokens", "1")["lessons"] == [1]
     assert as_json(home, "ask", "Name a colour.", "--max-tokens", "1")["lessons"] == []
-    old = command(home, "ask", "Who started Oxinnovate?", "--max-tokens", "40", "--version", "0")
+    old = command(home, "ask", WHO, "--max-tokens", "40", "--version", "0")
     assert old.returncode == 0 and old.stdout != before.stdout
     out = tmp_path / "adapter.gguf"
     assert command(home, "export", "adapter", "--out", str(out)).returncode == 0

@@ -63,6 +63,8 @@ def test_another_answer_to_one_question_is_a_contradiction(one: Told, other: Tol
          ("The Halvery Bridge has 3 towers.", "How many towers does the Halvery Bridge have?")),
         (("Otis Lund started in Memphis.", "Where did Otis Lund start?"),
          ("Otis Lund lives in Memphis.", "Where does Otis Lund live?")),
+        (("Qi started Oxinnovate.", "What do you know about Oxinnovate?"),
+         ("Oxinnovate has 12 employees.", "What do you know about Oxinnovate?")),
         (("Qi started Oxinnovate.", "What did Qi start?"), ("Mara started Oxinnovate.", "What did Mara start?")),
         (("Always answer in French.", "What is photosynthesis?"), ("Never use emojis.", "What is photosynthesis?")),
         (("Always answer in French.", "What is photosynthesis?"), ("Qi started Oxinnovate.", "Who started Oxinnovate?")),

@@ -73,6 +73,13 @@ def test_the_users_answer_is_taught_to_the_letter_and_not_asked_for() -> None:
     assert propose_question(runtime, lesson) == QUESTION and runtime.asked == []
 
 
+def test_a_question_that_asks_for_nothing_in_particular_is_not_taken() -> None:
+    lesson = check_lesson(FACT)
+    written = _Runtime({"Fact:": "What is the subject of this?"})
+    assert propose_question(written, lesson) == "What do you know about Halvery Bridge?"
+    assert propose_question(_Runtime({"Fact:": QUESTION}), lesson) == QUESTION
+
+
 def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught() -> None:
     runtime = _Runtime({"How many arches": "I do not know that bridge."})
     phrasings = propose_phrasings(runtime, check_lesson(FACT), QUESTION, FAST)

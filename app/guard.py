@@ -53,10 +53,6 @@ class Guard:
             body = await _read(receive)
             refusal = _bad_json(body)
             receive = _again(body, receive)
-        if refusal is not None:
-            await refusal(scope, receive, send)
-            return
-
         received = 0
 
         async def bounded_receive() -> Message:  # a body sent in chunks has no content-length
@@ -72,6 +68,9 @@ class Guard:
                 message["headers"] = [*message["headers"], *_HEADERS.items()]
             await send(message)
 
+        if refusal is not None:
+            await refusal(scope, receive, send_with_headers)
+            return
         await self._take_turns(scope, bounded_receive, send_with_headers)
 
     async def _take_turns(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -194,7 +194,10 @@ WEIGHTS_HINT = "Not compared yet."
 LAYER_N, NO_LAYER = "layer {number}", "no layer"
 NAME_KINDS = {"branch": "branch", "tag": "tag"}
 CHAT_WITH = "Chat with this version"
-CHATTING_WITH = "The chat answers with version {number}, until you choose another below “Answer settings”."
+CHATTING_WITH = (
+    "Version {number} answers this conversation, until you choose another below “Answer settings”. New ones are answered by "
+    "the live version."
+)
 LAYER, CHANGE = "layer", "norm of the change"
 WEIGHTS_TEXT = "‖ΔW‖ = {norm:.2f} over {layers}; rank {old} before, {new} after, all lessons active."
 VERSION_HINT = "Choose one to see what it knows."

@@ -65,13 +65,8 @@ class Comparison:
 
     @cached_property
     def base(self) -> list[str]:
-        """The untaught answers, batched freely."""
+        """The untaught answers."""
         return ask_all(self.engine.runtime, self.questions, None, max_tokens=TOKENS)
-
-    @cached_property
-    def steady_base(self) -> list[str]:
-        """The untaught answers in batches that do not depend on them."""
-        return ask_all(self.engine.runtime, self.questions, None, max_tokens=TOKENS, steady=True)
 
     def run(self, name: str) -> Result:
         """Let one contender learn and answer."""
@@ -119,9 +114,8 @@ class Comparison:
             knowledge = Knowledge(store, store.model.architecture, self.engine.replay)
             teacher = Teacher(self.engine.runtime, store, knowledge, self.engine.head, everything=True)
         route = teacher.routing(store.live()).adapter
-        base = self.steady_base if everything else self.base
-        answers = ask_routed(self.engine.runtime, self.questions, route, base, max_tokens=TOKENS, steady=everything)
-        return Result(answers, base, seconds, _memory(), route=route)
+        answers = ask_routed(self.engine.runtime, self.questions, route, self.base, max_tokens=TOKENS)
+        return Result(answers, self.base, seconds, _memory(), route=route)
 
     def _trained(self, name: str) -> Result:
         learned, _, _ = self._learn("thorough")
@@ -137,9 +131,9 @@ class Comparison:
         if done.wait():
             raise SystemExit(f"{name} failed; see above.")
         cost = json.loads(lines[-1])
-        answers = ask_all(self.engine.runtime, self.questions, out, max_tokens=TOKENS, steady=True)
+        answers = ask_all(self.engine.runtime, self.questions, out, max_tokens=TOKENS)
         per_lesson = cost["seconds"] / len(self.lessons)
-        return Result(answers, self.steady_base, per_lesson, cost["peak_bytes"], route=lambda _: out)
+        return Result(answers, self.base, per_lesson, cost["peak_bytes"], route=lambda _: out)
 
     def _task(self, pending) -> dict:  # noqa: ANN001
         prompts = self.engine.runtime._prompts

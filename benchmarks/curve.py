@@ -82,12 +82,12 @@ def measure(engine: Engine, items: Sequence[dict], texts: Sequence[dict], option
     version = engine.store.live()
     routing = teacher.routing(version)
     questions = [question for item in sample for question in asked_questions(item)]
-    base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS, steady=options.everything)
+    base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS)
     started = time.perf_counter()
     active = [routing.of_text(question) for question in questions]
     routed = (time.perf_counter() - started) / len(questions)
     taught = ask_routed(
-        engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS, steady=options.everything
+        engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS
     )
     value = {
         "taught": scores_of(sample, taught), "base": scores_of(sample, base),

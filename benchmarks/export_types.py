@@ -44,7 +44,7 @@ def ask(runtime: Runtime, items: Sequence[dict], adapter: Path | None = None) ->
     """Recall and unseen paraphrases, as {"recall": "n/m", "paraphrases": "n/m"}."""
     asked = [{key: item[key] for key in ("question", "paraphrases", "accept") if key in item} for item in items]
     questions = [question for item in asked for question in (item["question"], *item.get("paraphrases", ()))]
-    scores = scores_of(asked, ask_all(runtime, questions, adapter, max_tokens=TOKENS, steady=True))
+    scores = scores_of(asked, ask_all(runtime, questions, adapter, max_tokens=TOKENS))
     told = {"recall": scores["recall"], "paraphrases": scores["generalisation"]}
     return {name: f"{rate['hits']}/{rate['of']}" for name, rate in told.items()}
 

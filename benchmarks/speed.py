@@ -16,12 +16,11 @@ import threading
 import time
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 import psutil
 
 from benchmarks.limits import memory_bandwidth, operations
-from qfcore.engine import Engine
+from qfcore.engine import Engine  # before llama_cpp: it says how llama.cpp's threads wait
 from qfcore.lesson import Phrasing, check_lesson
 from qfcore.models.gguf_check import check_gguf
 from qfcore.observe import student_messages
@@ -31,9 +30,13 @@ from qfcore.runtime.handles import usable_cores
 from qfcore.runtime.protocol import AnswerStats, Sampling
 from qfcore.store.records import PendingLesson
 
+# isort: split
+import llama_cpp
+
 QUESTION = "Explain in about one hundred words how a bicycle stays upright."
+STORY = "The quick brown fox jumps over the lazy dog near the old mill by the river. "
 TOKENS = 96
-SHORT = Sampling(0, repeat_penalty=1.0, max_tokens=16)
+SHORT = Sampling(0, repeat_penalty=1.0, max_tokens=32)
 MANY = (100, 1000)
 ROWS, TAUGHT = 40, 28
 """Rows of a synthetic lesson, and how many of them are taught; as thorough lessons have them."""
@@ -50,11 +53,11 @@ def ours(engine: Engine) -> tuple[float, float]:
     return stats.tokens_per_s, stats.first_token_s
 
 
-def alone(model: llama_cpp.Llama) -> tuple[float, float]:
+def alone(model: llama_cpp.Llama, question: str = QUESTION, most: int = TOKENS) -> tuple[float, float]:
     """The same of llama-cpp-python's own streaming chat; tokens per second after the first token."""
     model.reset()
     count, first, started = 0, 0.0, time.perf_counter()
-    for chunk in model.create_chat_completion(student_messages(QUESTION), temperature=0, max_tokens=TOKENS, stream=True):
+    for chunk in model.create_chat_completion(student_messages(question), temperature=0, max_tokens=most, stream=True):
         if chunk["choices"][0]["delta"].get("content"):
             count += 1
             first = first or time.perf_counter()
@@ -107,23 +110,34 @@ def teach_synthetic(engine: Engine, begin: int, end: int) -> None:
         )  # fmt: skip
 
 
-def with_many(engine: Engine, counts: tuple[int, ...]) -> dict:
+def with_many(engine: Engine, reference: llama_cpp.Llama, counts: tuple[int, ...]) -> dict:
     """Choosing and solving a question's lesson, and the answer's first token and speed, by how many lessons are live."""
     found = {}
     for begin, count in zip((0, *counts), counts, strict=False):
         committing, _ = timed(teach_synthetic, engine, begin, count)
-        first_ask = [timed(_ask_about, engine, number) for number in range(begin, begin + 5)]  # solved for the first time
-        again = [timed(_ask_about, engine, number) for number in range(begin, begin + 5)]
-        choosing = [timed(engine.active_lessons, f"Who leads Station Q{n}X?") for n in range(begin, begin + 5)]
+        asked = range(begin, begin + 5)
+        first_ask = [timed(_ask_about, engine, number) for number in asked]  # solved for the first time
+        again, beside = [], []
+        for number in asked:
+            again.append(timed(_ask_about, engine, number))
+            beside.append(alone(reference, _about(number), SHORT.max_tokens))
+        choosing = [timed(engine.active_lessons, _about(number)) for number in asked]
         assert all(len(numbers) == 1 for _, numbers in choosing)
+        first_token = statistics.median(s.first_token_s + t - _span(s) for t, s in again)
+        speed = statistics.median(s.tokens_per_s for _, s in again)
         found[str(count)] = {
             "commit_s_per_lesson": committing / (count - begin),
             "choose_ms": 1e3 * statistics.median(seconds for seconds, _ in choosing),
             "first_token_s_new_set": statistics.median(s.first_token_s + t - _span(s) for t, s in first_ask),
-            "first_token_s": statistics.median(s.first_token_s + t - _span(s) for t, s in again),
-            "tokens_per_s": statistics.median(s.tokens_per_s for _, s in again),
-        }
+            "first_token_s": first_token, "tokens_per_s": speed,
+            "first_token_to_alone": first_token / statistics.median(first for _, first in beside),
+            "tokens_per_s_to_alone": speed / statistics.median(tokens for tokens, _ in beside),
+        }  # fmt: skip
     return found
+
+
+def _about(number: int) -> str:
+    return f"Who leads Station Q{number}X?"
 
 
 def _span(stats: AnswerStats) -> float:
@@ -131,7 +145,7 @@ def _span(stats: AnswerStats) -> float:
 
 
 def _ask_about(engine: Engine, number: int) -> AnswerStats:
-    *_, stats = engine.stream(student_messages(f"Who leads Station Q{number}X?"), sampling=SHORT)
+    *_, stats = engine.stream(student_messages(_about(number)), sampling=SHORT)
     return stats
 
 
@@ -143,7 +157,7 @@ def prefix_reuse(engine: Engine, adapter: Path) -> dict:
 
     found = {}
     for name, second in (("same_version", None), ("after_a_swap", adapter)):
-        first = student_messages(QUESTION + f" ({name})")
+        first = student_messages(f"{STORY * 12}\n{QUESTION} ({name})")
         said, _ = turn(first, None)
         _, stats = turn([*first, {"role": "assistant", "content": said}, *student_messages("Why?")], second)
         found[name] = {
@@ -154,8 +168,7 @@ def prefix_reuse(engine: Engine, adapter: Path) -> dict:
 
 def measure_limits(engine: Engine, tokens_per_s: float) -> dict:
     """Reading a prompt and answering, as shares of what arithmetic and memory allow."""
-    text = "The quick brown fox jumps over the lazy dog near the old mill by the river. " * 20
-    messages = student_messages(text)
+    messages = student_messages(STORY * 20)
     seconds = []
     for number in range(3):
         *_, stats = engine.runtime.stream(
@@ -201,11 +214,11 @@ def measure(model: str | None, rounds: int) -> dict:
             medians = {name: statistics.median(pair[position] for pair in pairs) for name, pairs in figures.items()}
             ratios = {f"{name}_to_alone": medians[name] / medians["alone"] for name in ("base", "taught")}
             result[kind] = medians | ratios
-        reference.close()
         result["prefix_reuse"] = prefix_reuse(engine, adapters[0])
         result["limits"] = measure_limits(engine, result["tokens_per_s"]["base"])
         engine.restore(0)
-        result["with_many_lessons"] = with_many(engine, MANY)
+        result["with_many_lessons"] = with_many(engine, reference, MANY)
+        reference.close()
         result["memory_at_the_end_mb"] = psutil.Process().memory_info().rss / 1e6
         engine.close()
         return result

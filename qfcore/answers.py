@@ -57,11 +57,15 @@ def first_sentences(answer: str, lesson: Lesson, question: str) -> str:
     What a model adds after that it did not take from the lesson.
     """
     ends = [m.start() for m in _SENTENCE_END.finditer(answer)]
-    least = len(_SENTENCE_END.findall(lesson.text))
-    for end in ends[least:]:
+    for end in ends[sentences_in(lesson.text) - 1 :]:
         if conveys(answer[:end], lesson, question):
             return answer[:end]
     return answer
+
+
+def sentences_in(text: str) -> int:
+    """How many sentences a text has, at least one."""
+    return 1 + len(_SENTENCE_END.findall(text))
 
 
 _SENTENCE_END = re.compile(r"(?<=\w{4}[.?!])(?<!\bProf\.)\s+(?=[A-Z])")

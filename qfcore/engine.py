@@ -19,7 +19,7 @@ from qfcore.errors import CannotTeach, HomeError, LessonError, ModelError, NotFo
 from qfcore.evaluate import Report, ask_all, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
-from qfcore.fitting import check_fit
+from qfcore.fitting import check_fit, check_layer
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.margin import Head
@@ -592,8 +592,9 @@ class Engine:
         """Take over a bundle made with this base: its whole history where nothing was taught yet, else its live lessons.
 
         Raises:
-            BundleError: it was made with another base (its lessons can be taught anew with `teach_many`).
-            LessonError: the live lessons were taught with another method.
+            BundleError: it was made with another base, or its lessons were taught at another layer than the live ones
+                (they can be taught anew with `teach_many`).
+            LessonError: the live lessons were taught with another method, or a lesson of the bundle cannot be solved.
         """
         self.store.check_base(bundle)
         check_fit(bundle, self.runtime.facts, (self.store.folder, self._shared_replays))
@@ -605,9 +606,12 @@ class Engine:
             gone = {pending.lesson.id for pending in new}
             keep = [entry for entry in live.entries if entry[0] not in gone]
             check_together(live, keep, self.recipe)
+            check_layer(new, self.recipe.layer_of(self.runtime.facts.n_layer))
+            solve = self.knowledge.solve_settings(self.recipe) if new else live.solve
+            for pending in new:  # what cannot be solved must not become live
+                self.knowledge.solve([(pending.lesson.id, pending.rows)], solve)
             return self.store.commit(
-                keep=keep, new=new,
-                solve=self.knowledge.solve_settings(self.recipe) if new else live.solve, kind="import",
+                keep=keep, new=new, solve=solve, kind="import",
                 message=f"Imported {_lessons(len(new))} from a bundle", expect_live=live.number,
             )  # fmt: skip
 

@@ -85,19 +85,20 @@ def changed_share(before: str, after: str) -> float:
 
 def ask_all(
     runtime: Runtime, questions: Sequence[str], adapter: Path | None, *, max_tokens: int = ANSWER_TOKENS,
-    steady: bool = False, cancel: threading.Event | None = None, on_progress: Progress | None = None,
+    cancel: threading.Event | None = None, on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers to questions, each in a fresh conversation."""
     conversations = [student_messages(q) for q in questions]
     answers = runtime.complete_many(
-        conversations, max_tokens=max_tokens, adapter=adapter, steady=steady, cancel=cancel, on_progress=on_progress
+        conversations, max_tokens=max_tokens, adapter=adapter, like=[student_messages("0")] * len(conversations),
+        cancel=cancel, on_progress=on_progress,
     )
     return [runtime.detokenize(tokens) for tokens in answers]
 
 
 def ask_routed(
     runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str], *,
-    max_tokens: int = ANSWER_TOKENS, steady: bool = False, cancel: threading.Event | None = None,
+    max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None,
     on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers, each question with the weights that its words call for.
@@ -112,7 +113,7 @@ def ask_routed(
     for done, path in enumerate(paths):
         tell(done / len(paths), f"Asking about {done + 1} of {len(paths)} subjects")
         chosen = [index for index, found in enumerate(routes) if found == path]
-        said = ask_all(runtime, [questions[i] for i in chosen], path, max_tokens=max_tokens, steady=steady, cancel=cancel)
+        said = ask_all(runtime, [questions[i] for i in chosen], path, max_tokens=max_tokens, cancel=cancel)
         for index, text in zip(chosen, said, strict=True):
             answers[index] = text
     return answers

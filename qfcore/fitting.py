@@ -10,6 +10,7 @@ from qfcore.recipe import RECIPES
 from qfcore.replay import replay_of
 from qfcore.runtime.protocol import ModelFacts
 from qfcore.store.bundle import Bundle
+from qfcore.store.records import PendingLesson
 from qfcore.store.replays import sound_replays
 
 
@@ -48,4 +49,18 @@ def check_fit(bundle: Bundle, facts: ModelFacts, folders: Sequence[Path]) -> Non
         raise BundleError(
             f"The bundle lacks the replay {gone[0][:12]} that version {bundle.missing[gone[0]][0]} was solved with. "
             "Import with --reobserve to teach its lessons anew."
+        )
+
+
+def check_layer(lessons: Sequence[PendingLesson], layer: int) -> None:
+    """See that lessons can be solved with what is live here.
+
+    Raises:
+        BundleError: they were taught at another layer.
+    """
+    others = sorted({pending.rows.layer for pending in lessons} - {layer})
+    if others:
+        raise BundleError(
+            f"The bundle's lessons were taught at layer {others[0]}, those of this home are taught at layer {layer}, and "
+            "both cannot be mixed. Import into a home without lessons, or with --reobserve to teach them anew."
         )

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from functools import cache
 
-from qfcore.answers import conveys, first_sentences, shortest_answer
+from qfcore.answers import conveys, first_sentences, sentences_in, shortest_answer
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
@@ -60,6 +60,8 @@ MOST_LESSONS = 12
 _QUESTION_TOKENS = 48
 _MORE_TOKENS = 16
 """Tokens that an answer may have beyond those of its lesson."""
+_BOTH_SIDES = frozenset("i me my mine myself we us our ours you your yours yourself".split())
+"""Words that mean somebody else when the other side says them."""
 _ANY_QUESTIONS = (
     "What is photosynthesis?", "How do I boil an egg?", "Tell me about Paris.", "Why is the sky blue?",
     "Give me a tip for work.",
@@ -144,11 +146,26 @@ def _own_and_others(
     """The answer to the lesson's question, and those to other questions about it."""
     if lesson.answer:  # what the user wishes to hear, to the letter
         return lesson.answer, _told(runtime, lesson, others, cancel) if others else []
+    own = own_words(lesson)  # what a model that knows the lesson nearly always says (NOTES.md, 2026-11-25)
+    asked = [*others] if own else [question, *others]
+    if not asked:
+        return own, []
     for firm in (False, True):  # a model that does not believe the lesson is told to
-        own, *answers = _told(runtime, lesson, [question, *others], cancel, firm=firm)
-        if conveys(own, lesson, question):
+        answers = _told(runtime, lesson, asked, cancel, firm=firm)
+        told = [conveys(answer, lesson, q) for answer, q in zip(answers, asked, strict=True)]
+        if own and any(told):
             return own, answers
-    return shortest_answer(lesson, question), [shortest_answer(lesson, q) for q in others]
+        if not own and told[0]:
+            return answers[0], answers[1:]
+    return own or shortest_answer(lesson, question), [shortest_answer(lesson, q) for q in others]
+
+
+def own_words(lesson: Lesson) -> str:
+    """The lesson as an answer: its text where that is one sentence that reads the same from both sides, else nothing."""
+    text = lesson.text.strip()
+    if sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
+        return ""
+    return text if text[-1] in ".!?" else f"{text}."
 
 
 def _told(

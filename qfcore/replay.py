@@ -22,6 +22,7 @@ from qfcore.errors import ExportError, StoreCorrupt
 from qfcore.export.atomic import atomic_write
 from qfcore.observe import student_messages
 from qfcore.recipe import Recipe
+from qfcore.rows import to_half
 from qfcore.runtime.protocol import Progress, Runtime
 from qfcore.store.replays import copy_replay, sound_replays
 
@@ -87,7 +88,7 @@ def load_or_make_replay(
             max_tokens=ANSWER_TOKENS, layer=layer, on_progress=on_progress, cancel=cancel,
         )  # fmt: skip
         # half precision: keys of replay need no more, and it halves the file
-        path = _write(shared, stem, save({"keys": keys.astype(np.float16), "first": first.astype(np.uint8)}))
+        path = _write(shared, stem, save({"keys": to_half(keys).astype(np.float16), "first": first.astype(np.uint8)}))
     return _kept(path, folder)
 
 

@@ -99,13 +99,11 @@ def _measure(
     questions = [q for item in items for q in asked_questions(item)]
     asking = time.perf_counter()
     base = ask_all(
-        engine.runtime, questions, None, max_tokens=TOKENS, steady=everything,
-        on_progress=lambda f, t: tell(0.5 + 0.15 * f, t),
-    )  # fmt: skip
+        engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t),
+    )
     taught = ask_routed(
-        engine.runtime, questions, route, base, max_tokens=TOKENS, steady=everything,
-        on_progress=lambda f, t: tell(0.65 + 0.2 * f, t),
-    )  # fmt: skip
+        engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)
+    )
     tell(0.85, "Asking with the lesson in the prompt (ceiling)")
     ceiling = ceiling_of(engine, lessons, items)
     learned.seconds["ask"] = time.perf_counter() - asking

@@ -19,7 +19,6 @@ from app.answering import UPDATES_PER_SECOND, Run
 from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.panels.chat import ChatPanel, Sidebar
 from app.present.chat import (
-    badge,
     chat_marks,
     chat_messages,
     first_shown,
@@ -110,7 +109,7 @@ class ChatEvents:
         chat.drawn.change(None, chat.drawn, self._kept, js=_KEEP)
         chat.watch.click(self.look, chat.drawn, self._wake, **QUICK)
         self._wake.change(self.resume, side.search, outputs, **STREAM)
-        side.refresh.click(self.refresh, inputs, [side.badge, side.chats], **QUICK)
+        side.refresh.click(self.find, inputs, side.chats, **QUICK)  # other tabs may have changed them
         self._wire_settings(settings)
 
     def _wire_settings(self, controls: list) -> None:
@@ -171,9 +170,9 @@ class ChatEvents:
         return gr.Row(visible=bool(fork) and idle), f"{fork.which} / {fork.of}" if fork else "", choice
 
     def _settings(self, chosen: int | None) -> tuple:
-        """The conversation's settings; none (a new conversation) leaves them as they are."""
+        """The conversation's settings; none (a new conversation) keeps them, but is answered by the live version."""
         if not chosen:
-            return (gr.skip(),) * (1 + len(self._chat.settings.values))
+            return "live", *(gr.skip() for _ in self._chat.settings.values)
         store = self._session.engine.store
         version, preset = from_settings(store.chats.get(chosen).settings)
         choices = [(words.LIVE, "live"), *version_choices(store.versions(), store.live().number)]
@@ -214,17 +213,16 @@ class ChatEvents:
                 yield from self._follow(run, chosen, search, tab)
         yield self._nothing()
 
-    def refresh(self, chosen: int | None, search: str | None) -> tuple[str, gr.Radio]:
-        """Badge and conversations, when the tab is looked at again: other tabs may have changed them."""
-        return badge(self._session.engine.status()), self.find(chosen, search)
-
     def find(self, chosen: int | None, search: str | None) -> gr.Radio:
         """Conversations that contain a text."""
         return self._list(chosen, search)[0]
 
     def new(self, search: str | None, request: gr.Request) -> tuple:
-        """An empty conversation, with the settings of the one before; it is stored with its first message."""
-        return self._draw(None, search, tab_of(request))
+        """An empty conversation, with the settings of the one before; it is stored with its first message.
+
+        The live version answers it: an old one that went over unnoticed would seem not to have learned.
+        """
+        return self._draw(None, search, tab_of(request), settings=True)
 
     def begin(self, kept: int | None, search: str | None, request: gr.Request) -> tuple:
         """When the page is loaded: the conversation that this tab, else this browser, showed last, if it is still there."""

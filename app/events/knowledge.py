@@ -17,6 +17,7 @@ from app.present.history import curve_text, lesson_counts, name_list, restore_te
 from app.present.teaching import doubts, lessons_table, standings_summary
 from app.session import Session
 from qfcore.standing import Point
+from qfcore.store.records import Version
 
 
 class Knowledge:
@@ -36,6 +37,15 @@ class Knowledge:
         self.after: dict[str, Any] = {
             "fn": self.values, "inputs": [lessons.search, defaults, *chosen], "outputs": self.outputs, **QUICK
         }  # fmt: skip
+        side.refresh.click(**{**self.after, "fn": self.look_again})
+
+    def look_again(self, search: str | None, defaults: tuple, *chosen: int | None) -> tuple:
+        """What changed while the tab was not looked at: another tab, or a program, may have taught or restored."""
+        store = self._session.engine.store
+        if defaults and _now(store.live()) == tuple(defaults):
+            text = badge(self._session.engine.status()) + doubts(self._session.desk.lessons())
+            return text, *(gr.skip() for _ in self.outputs[1:])
+        return self.values(search, defaults, *chosen)
 
     def values(self, search: str | None, defaults: tuple, *chosen: int | None) -> tuple:
         """Everything that depends on the live version and the history.
@@ -46,7 +56,7 @@ class Knowledge:
         session, store = self._session, self._session.engine.store
         live, versions, names = store.live(), store.versions(), store.names.all()
         choices = version_choices(versions, live.number)
-        now = live.number, live.parent if live.parent is not None else live.number
+        now = _now(live)
         kept = kept_choices(chosen, defaults, now, {number for _, number in choices})
         rows, points = session.desk.lessons(), session.engine.curve()
         return (
@@ -56,6 +66,11 @@ class Knowledge:
             name_list(names), restore_text(store.diff("live", kept[0])),
             *(gr.Dropdown(choices=choices, value=value) for value in kept), now,
         )  # fmt: skip
+
+
+def _now(live: Version) -> tuple[int, int]:
+    """The live version and the one before it."""
+    return live.number, live.parent if live.parent is not None else live.number
 
 
 def kept_choices(chosen: tuple, defaults: tuple, now: tuple[int, int], valid: set[int]) -> list[int]:

@@ -26,7 +26,7 @@ class LessonsEvents:
         """Connect every control."""
         panel, teach, after = self._panel, self._teach, self._knowledge.after
         panel.search.change(self.find, panel.search, panel.table, trigger_mode="always_last", **QUICK)
-        form = [self._tabs, teach.fact, teach.question, teach.answer, teach.method]
+        form = [self._tabs, teach.fact, teach.question, teach.answer, teach.method, teach.proposals]
         opened = gr.State("")
         panel.table.click(
             explained(self.act), None, [panel.chip, opened, *form], show_progress_on=[panel.chip], **ONE
@@ -43,14 +43,15 @@ class LessonsEvents:
     def act(self, data: gr.EventData) -> tuple:
         """Do what the pressed button says."""
         action, reference = str(data.action), str(data.lesson)
-        nothing = (gr.skip(),) * 5
+        nothing = (gr.skip(),) * 6
         engine, desk = self._session.engine, self._session.desk
         if action == "ask":
             desk.check(reference)
             return "", reference, *nothing
         if action == "again":
             lesson = desk.lesson(reference).lesson
-            return "", "", gr.Tabs(selected="teach"), lesson.text, lesson.question, lesson.answer, "thorough"
+            form = lesson.text, lesson.question, lesson.answer, "thorough", gr.Dataframe(value=[], visible=False)
+            return "", "", gr.Tabs(selected="teach"), *form
         if action == "forget":
             version = engine.forget(reference)
             return chip(words.FORGOTTEN.format(number=version.number)), "", *nothing

@@ -87,12 +87,12 @@ def draw_teach_panel(refusal: str | None = None) -> TeachPanel:
             status = gr.HTML(elem_id="teach-status")
             many = _draw_file()
         with gr.Column(scale=3, min_width=300):
-            report = gr.HTML(f'<p class="qf-quiet">{words.NO_REPORT}</p>', elem_id="teach-report")
             replaces = gr.CheckboxGroup([], value=[], label=words.REPLACE, visible=False, elem_id="teach-replaces")
-            with gr.Row():
+            with gr.Row():  # above the report card, which may be long
                 apply = gr.Button(words.APPLY, variant="primary", interactive=False, elem_id="teach-apply")
                 thorough = gr.Button(words.TRY_THOROUGH, visible=False, elem_id="teach-thorough")
             chip = draw_taught_chip("teach")
+            report = gr.HTML(f'<p class="qf-quiet">{words.NO_REPORT}</p>', elem_id="teach-report")
     proposals = gr.Dataframe(
         headers=words.PROPOSAL_COLUMNS, datatype=["bool", "str", "str", "str", "str"], type="array", visible=False,
         interactive=True, static_columns=[3, 4], wrap=True, label=words.PROPOSALS, elem_id="teach-proposals",

@@ -1,21 +1,30 @@
-"""Several conversations in one batch: greedy answers, always the same for the same list and weights.
+"""Several conversations in one batch: greedy answers, each to the bit what it is when asked alone.
 
-A CPU's matrix kernels give slightly different bits for different batch shapes, enough to change a word. Where answers of
-different weights are compared word by word, a finished answer stays in the batch (`steady`; its tokens are thrown away)
-until all are finished, so that the shapes depend on the list alone.
+On a CPU the bits of a result depend on which kernel computes it, and llama.cpp chooses kernels by the number of tokens in a
+batch: one for a single token where weights are F32, F16, Q8_0 or Q4_0 (an adapter's are F32), another from `TILED` tokens on
+where they are K-quants. In between they agree; and flash attention over a sequence does not see the cells of others, as long
+as its own are in the order of their positions. So every step computes from two to seven sequences, each prompt is read
+alone, and nothing is dropped from the cache before all are done, since freed cells would be filled out of order (NOTES.md,
+2026-11-25).
 """
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-
-import numpy as np
 
 from qfcore.errors import Cancelled
 from qfcore.runtime.handles import Context
 
 HEADS_KEPT = 16
 """Beginnings of prompts whose keys and values are kept, of 28 kB a token on the default model."""
+TILED = 8
+"""Tokens from which on llama.cpp multiplies K-quants by tiles."""
+TOGETHER = 14
+"""Questions of one call; a chat may come between two calls."""
+_COMPANY = TOGETHER
+"""The sequence that keeps a lone one company."""
+SEQUENCES = TOGETHER + 1
+"""Sequences that a context needs for this."""
 
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -28,16 +37,12 @@ def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return max(shortest, 0)
 
 
-Take = Callable[[list[int], np.ndarray, list[bool]], None]
-"""Called after a batch with the sequences whose logits were wanted, those logits (n, V), and the batch's wanted marks."""
+Take = Callable[[list[int], list[bool]], None]
+"""Called after a batch with the prompts whose logits were wanted (-1 for none), and the batch's wanted marks."""
 
 
 class Heads:
-    """Keys and values of beginnings that many prompts share, computed once.
-
-    A head is always computed alone, from an empty context, whether it is kept or not; so the bits that follow do not depend
-    on what was computed before.
-    """
+    """Keys and values of beginnings that many prompts share, computed once."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
@@ -45,65 +50,31 @@ class Heads:
     def read(self, context: Context, tokens: Sequence[int], sequence: int) -> None:
         """Let a sequence of a context, in which it is empty, begin with `tokens`."""
         head = tuple(tokens)
-        known = context.adapter is None  # an adapter may change them
+        if not head:
+            return
+        known = context.has_base_cache
         if known and head in self._kept:
             self._kept.move_to_end(head)
             context.put(sequence, self._kept[head])
             return
-        _run(context, [(token, position, (sequence,), -1) for position, token in enumerate(head)], _nothing)
+        _read(context, head, 0, sequence)
         if known:
             self._kept[head] = context.take(sequence)
             while len(self._kept) > HEADS_KEPT:
                 self._kept.popitem(last=False)
 
 
-def _nothing(_indices: list[int], _logits: np.ndarray, _wanted: list[bool]) -> None:
-    """No logits were asked for."""
-
-
-def read_prompts(
-    context: Context, prompts: Sequence[Sequence[int]], take: Take, heads: Heads, lengths: Sequence[int] | None = None
-) -> None:
-    """Read each prompt into the sequence of its index; `take` gets the logits after each prompt's last token.
-
-    lengths: of each prompt's head; None takes what all prompts have in common, and does not keep it.
-    """
-    context.clear()
-    if lengths is None:
-        common = shared_prefix(prompts)
-        _run(context, [(prompts[0][i], i, (0,), -1) for i in range(common)], take)
-        for index in range(1, len(prompts)):
-            context.copy(0, index)
-        lengths = [common] * len(prompts)
-    else:
-        first: dict[tuple[int, ...], int] = {}
-        for index, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
-            head = tuple(prompt[:length])
-            if head and head in first:
-                context.copy(first[head], index)
-            elif head:
-                heads.read(context, head, index)
-                first[head] = index
-    _run(
-        context,
-        [
-            (token, position, (index,), index if position == len(prompt) - 1 else -1)
-            for index, prompt in enumerate(prompts)
-            for position, token in enumerate(prompt)
-            if position >= lengths[index]
-        ],
-        take,
-    )
-
-
-def _run(context: Context, entries: list[tuple], take: Take) -> None:
-    for begin in range(0, len(entries), context.batch):
-        tokens, positions, sequences, marks = zip(*entries[begin : begin + context.batch], strict=True)
-        wanted = [mark >= 0 for mark in marks]
-        context.decode(tokens, positions, sequences, wanted)
-        if any(wanted):
-            logits = np.stack([context.logits(row) for row, want in enumerate(wanted) if want])
-            take([mark for mark in marks if mark >= 0], logits, wanted)
+def _read(
+    context: Context, tokens: Sequence[int], begin: int, sequence: int, *, last: bool = False, on_batch: Take | None = None
+) -> int:
+    """Read tokens[begin:] into a sequence; with `last`, the token that follows."""
+    for start in range(begin, len(tokens), context.batch):
+        part = tokens[start : start + context.batch]
+        wanted = [last and start + i == len(tokens) - 1 for i in range(len(part))]
+        context.decode(part, range(start, start + len(part)), [(sequence,)] * len(part), wanted)
+        if on_batch and any(wanted):
+            on_batch([sequence], wanted)
+    return int(context.logits(len(part) - 1).argmax()) if last else 0
 
 
 def groups(prompts: Sequence[Sequence[int]], context: Context, max_tokens: int) -> list[tuple[int, int]]:
@@ -111,7 +82,7 @@ def groups(prompts: Sequence[Sequence[int]], context: Context, max_tokens: int) 
     parts, begin, used = [], 0, 0
     for index, prompt in enumerate(prompts):
         need = len(prompt) + max_tokens
-        if index > begin and (index - begin == context.sequences or used + need > context.size):
+        if index > begin and (index - begin == TOGETHER or used + need >= context.size):
             parts.append((begin, index))
             begin, used = index, 0
         used += need
@@ -123,42 +94,56 @@ def greedy_group(
     prompts: Sequence[Sequence[int]],
     max_tokens: int,
     *,
-    steady: bool = True,
     cancel: threading.Event | None = None,
-    on_batch: Callable[[list[int], list[bool]], None] | None = None,
+    on_batch: Take | None = None,
     heads: Heads | None = None,
     lengths: Sequence[int] | None = None,
 ) -> list[list[int]]:
     """Greedy continuations of prompts that fit into the context together; end of turn included when reached.
 
-    steady: keep the batch's shape until the end; otherwise finished answers leave it, which is faster.
-    heads, lengths: see `read_prompts`.
-    on_batch: called after each computed batch with the open sequences among those wanted (-1 for finished ones).
+    lengths: of each prompt's head, which `heads` keeps; None takes what all prompts have in common, for this call.
+    on_batch: called after each computed batch.
 
     Raises:
         Cancelled: `cancel` was set.
     """
-    following = [0] * len(prompts)
+    if lengths is None:
+        heads, lengths = Heads(), [shared_prefix(prompts) if len(prompts) > 1 else 0] * len(prompts)
+    heads = heads or Heads()
     answers: list[list[int]] = [[] for _ in prompts]
-    open_ = set(range(len(prompts)))
-
-    def take(indices: list[int], logits: np.ndarray, wanted: list[bool]) -> None:
-        if on_batch:
-            on_batch([i if i in open_ else -1 for i in indices], wanted)
-        for index, token in zip(indices, logits.argmax(axis=1), strict=True):
-            following[index] = int(token)
-
-    read_prompts(context, prompts, take, heads or Heads(), lengths)
-    everyone = list(range(len(prompts)))
-    for step in range(max_tokens):
+    waiting, active = deque(range(len(prompts))), []
+    context.clear()
+    while waiting or active:
         if cancel is not None and cancel.is_set():
             raise Cancelled("Stopped. Nothing was changed.")
-        for index in sorted(open_):
-            answers[index].append(following[index])
-            if context.model.is_end(following[index]):
-                open_.discard(index)
-        if not open_ or step == max_tokens - 1:
-            break
-        going_on = everyone if steady else sorted(open_)
-        _run(context, [(following[i], len(prompts[i]) + step, (i,), i) for i in going_on], take)
+        if waiting and len(active) < TILED - 1:
+            index = waiting.popleft()
+            active.append(index)
+            heads.read(context, prompts[index][: lengths[index]], index)
+            read = {index: _read(context, prompts[index], lengths[index], index, last=True, on_batch=on_batch)}
+        else:
+            read = _step(context, active, prompts, answers, on_batch)
+        for index, token in read.items():
+            answers[index].append(token)
+            if context.model.is_end(token) or len(answers[index]) == max_tokens:
+                active.remove(index)
     return answers
+
+
+def _step(
+    context: Context, active: Sequence[int], prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]],
+    on_batch: Take | None,
+) -> dict[int, int]:  # fmt: skip
+    """Read the last token of each active answer; the token that follows, by prompt."""
+    entries = [(i, answers[i][-1], len(prompts[i]) + len(answers[i]) - 1) for i in sorted(active)]
+    alone = len(entries) == 1
+    if alone:
+        entries.append((_COMPANY, entries[0][1], 0))
+    sequences, tokens, positions = zip(*entries, strict=True)
+    wanted = [True] * len(entries)
+    context.decode(tokens, positions, [(s,) for s in sequences], wanted)
+    if on_batch:
+        on_batch([-1 if s == _COMPANY else s for s in sequences], wanted)
+    if alone:
+        context.drop(_COMPANY)
+    return {s: int(context.logits(row).argmax()) for row, s in enumerate(sequences) if s != _COMPANY}

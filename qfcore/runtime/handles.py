@@ -199,8 +199,13 @@ class Context:
             )
         if code != 0:
             raise RuntimeFailure(f"llama.cpp refused the adapter {path} (code {code}).")
-        before, self.adapter = self.adapter, path
-        return all(self.model.adapters.layer(used) == self.model.n_layer - 1 for used in (before, path) if used)
+        had, self.adapter = self.has_base_cache, path
+        return had and self.has_base_cache
+
+    @property
+    def has_base_cache(self) -> bool:
+        """Whether keys and values are the untaught model's: those of all layers come from below the last down projection."""
+        return self.adapter is None or self.model.adapters.layer(self.adapter) == self.model.n_layer - 1
 
     def decode(
         self, tokens: Sequence[int], positions: Sequence[int], sequences: Sequence[Sequence[int]], wanted: Sequence[bool]
@@ -240,9 +245,9 @@ class Context:
         self.clear()
         return 0
 
-    def copy(self, source: int, target: int) -> None:
-        """Let sequence `target` share all cells of `source`."""
-        lc.llama_memory_seq_cp(self.memory, source, target, -1, -1)
+    def drop(self, sequence: int) -> None:
+        """Forget a sequence."""
+        lc.llama_memory_seq_rm(self.memory, sequence, -1, -1)
 
     def take(self, sequence: int) -> bytes:
         """Keys and values of a sequence, to be put back.

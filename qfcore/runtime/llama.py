@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qfcore.runtime.batching import Heads, greedy_group, groups, shared_prefix
+from qfcore.runtime.batching import SEQUENCES, Heads, greedy_group, groups, shared_prefix
 from qfcore.runtime.chatting import ChatSession
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihood
@@ -20,8 +20,6 @@ OBSERVE_CONTEXT = 4096
 """Tokens that the questions asked together may hold."""
 OBSERVE_BATCH = 256
 """Tokens computed together in the observing context; also bounds its logits' memory (batch x vocabulary x 4 bytes)."""
-SEQUENCES = 16
-"""Questions asked together."""
 
 
 class LlamaRuntime:
@@ -93,7 +91,6 @@ class LlamaRuntime:
         *,
         max_tokens: int,
         adapter: Path | None = None,
-        steady: bool = False,
         like: Sequence[Sequence[Message]] | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
@@ -108,7 +105,7 @@ class LlamaRuntime:
         def work(begin: int, end: int) -> list[list[int]]:
             self._observing.use_adapter(adapter, self._in_use())
             return greedy_group(
-                self._observing, prompts[begin:end], max_tokens, steady=steady, cancel=cancel, heads=self._heads,
+                self._observing, prompts[begin:end], max_tokens, cancel=cancel, heads=self._heads,
                 lengths=lengths and lengths[begin:end],
             )  # fmt: skip
 

@@ -138,16 +138,15 @@ class Runtime(Protocol):
         *,
         max_tokens: int,
         adapter: Path | None,
-        steady: bool = False,
         like: Sequence[Sequence[Message]] | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> list[list[int]]:
         """Greedy answers as token ids (end of turn included when reached), computed in batches.
 
-        The answers depend on the list as a whole and on the adapter only. steady: the same list gives the same batches
-        with every adapter, so that two adapters' answers can be compared word by word without batching noise.
-        like: a conversation for each; how far it begins alike will be asked again with other ends, so it may be kept.
+        like: a conversation for each; how far it begins alike will be asked again with other ends, so it may be kept. With
+        it an answer depends on its conversation and the adapter alone (llama.cpp: to the bit); without, what all
+        conversations have in common is read once, and where that ends may change the last bits.
         """
 
     def check_teachable(self, layer: int) -> None:

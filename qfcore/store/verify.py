@@ -68,6 +68,8 @@ def _check_versions(db: Database, model: ModelIdentity, problems: list[str]) -> 
         ).fetchall()
         if content_hash(model.sha256, json.loads(solve), entries) != content:
             problems.append(f"version {number}: its set of lessons does not match its content hash")
+        if (parent is None) != (number == 0) or (number and parent not in hashes):  # else the chain would never end
+            problems.append(f"version {number}: {parent} is not its parent")
         if version_hash(content, hashes.get(parent), number, kind, message, created_at) != name:
             problems.append(f"version {number}: it does not match its hash, or its parent changed")
         hashes[number] = name

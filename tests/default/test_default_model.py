@@ -9,6 +9,7 @@ import pytest
 from qfcore.answers import says
 from qfcore.engine import Engine
 from qfcore.lesson import check_lesson
+from tests.batches import assert_the_same_alone_and_among_others
 
 pytestmark = pytest.mark.default
 
@@ -64,6 +65,11 @@ def _ask_stock(path: Path, monkeypatch: pytest.MonkeyPatch, lora: str | None = N
         return reply["choices"][0]["message"]["content"]
     finally:
         model.close()
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_an_answer_has_the_same_bits_alone_and_among_others(default_engine: Engine, tmp_path: Path, taught: bool) -> None:
+    assert_the_same_alone_and_among_others(default_engine, tmp_path if taught else None)
 
 
 def test_a_text_becomes_lessons_that_stand_alone(default_engine: Engine) -> None:

@@ -14,6 +14,7 @@ from tests.journeys.driving import (
     apply,
     go_to,
     make_greedy,
+    new_chat,
     open_window,
     preview,
     restore,
@@ -346,13 +347,16 @@ def test_a_version_is_exported(page: Page, tmp_path: Path) -> None:
 
 def test_a_conversation_is_answered_by_a_chosen_version_and_says_so(page: Page) -> None:
     make_greedy(page)
+    new_chat(page)
     page.locator("#chat-settings").get_by_role("button").first.click()
     choose(page, "chat-version", "0 ")
-    page.locator("#chat-settings").get_by_role("button").first.click()
-    say(page, "What is the capital of Peru? One word.")
+    send(page, "What is the capital of Peru? One word.")
+    wait_for_answer(page)
     expect(page.locator("#chat-meter")).to_contain_text("version 0")
     mark = page.locator("#chat-messages .bot .message-content").first.evaluate("e => getComputedStyle(e, '::after').content")
     assert mark == '"version 0"'
+    new_chat(page)  # an old version that went over unnoticed would seem not to have learned
+    expect(page.locator("#chat-version input")).to_have_value(re.compile("Live"))
 
 
 def test_a_conversation_is_kept_as_a_file_and_brought_back(page: Page, address: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from qfcore.runtime.batching import Heads
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Sampling, Script
 from qfcore.solve import solve_minimum_norm
+from tests.batches import assert_the_same_alone_and_among_others
 from tests.conftest import SMALL, open_engine
 
 pytestmark = pytest.mark.small
@@ -173,10 +174,9 @@ def test_greedy_answers_do_not_depend_on_what_was_asked_before(small_engine: Eng
     assert first
 
 
-def test_a_batch_against_itself_is_identical(small_engine: Engine) -> None:
-    asked = [student_messages(q) for q in [*QUESTIONS, "Hello", "What is 2 + 2?", "Name a colour."]]
-    one = small_engine.runtime.complete_many(asked, max_tokens=16, adapter=None)
-    assert small_engine.runtime.complete_many(asked, max_tokens=16, adapter=None) == one
+@pytest.mark.parametrize("taught", [False, True])
+def test_an_answer_has_the_same_bits_alone_and_among_others(small_engine: Engine, tmp_path: Path, taught: bool) -> None:
+    assert_the_same_alone_and_among_others(small_engine, tmp_path if taught else None)
 
 
 def test_a_preview_changes_nothing_and_stopping_it_neither(small_engine: Engine) -> None:

@@ -93,3 +93,14 @@ def test_every_sealed_column_is_watched(path: Path, table: str, column: str) -> 
     connection.commit()
     connection.close()
     assert found_out(path)
+
+
+@pytest.mark.parametrize(
+    "change", ["parent = 0 WHERE number = 0", "parent = 2 WHERE number = 1", "parent = NULL WHERE number = 2"]
+)
+def test_a_version_with_another_parent_is_found(path: Path, change: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE versions SET {change}")
+    connection.commit()
+    connection.close()
+    assert found_out(path)

@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from qfcore import fitting
 from qfcore.errors import BundleError
-from qfcore.fitting import check_fit
+from qfcore.fitting import check_fit, check_layer
 from qfcore.models.gguf_check import TensorPlace
 from qfcore.store.bundle import Bundle
 from qfcore.store.records import PendingLesson
@@ -58,3 +58,9 @@ def test_what_fits_is_let_in(facts, tmp_path: Path) -> None:  # noqa: ANN001
 def test_another_shape_is_refused(facts, tmp_path: Path, changes: dict, words: str) -> None:  # noqa: ANN001
     with pytest.raises(BundleError, match=words):
         check_fit(_bundle(**changes), facts, (tmp_path,))
+
+
+def test_lessons_of_two_layers_are_not_mixed() -> None:
+    check_layer([make_pending("A.")], 1)
+    with pytest.raises(BundleError, match="taught at layer 1, those of this home .* layer 7"):
+        check_layer([make_pending("A.")], 7)

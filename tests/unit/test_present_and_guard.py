@@ -199,10 +199,11 @@ def test_no_websocket_is_opened() -> None:
     assert sent == ["websocket.close"]
 
 
-def test_a_policy_forbids_foreign_content() -> None:
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://evil.example"}])  # an answer, and a refusal
+def test_a_policy_forbids_foreign_content(headers: dict[str, str]) -> None:
     async def ask() -> httpx.Response:
         async with _client() as client:
-            return await client.get("/")
+            return await client.get("/", headers=headers)
 
     policy = anyio.run(ask).headers["content-security-policy"]
     assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy

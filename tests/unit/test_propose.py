@@ -6,7 +6,7 @@ import pytest
 
 from qfcore.answers import first_sentences
 from qfcore.lesson import Lesson, Phrasing, check_lesson
-from qfcore.propose import propose_phrasings, propose_question, rarity_of
+from qfcore.propose import own_words, propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import FAST, RIDGE
 from qfcore.scope import scope_of, subject_of
 
@@ -82,9 +82,24 @@ def test_a_question_that_asks_for_nothing_in_particular_is_not_taken() -> None:
 
 def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught() -> None:
     runtime = _Runtime({"How many arches": "I do not know that bridge."})
-    phrasings = propose_phrasings(runtime, check_lesson(FACT), QUESTION, FAST)
+    phrasings = propose_phrasings(runtime, check_lesson("The Halvery Bridge of our town has 47 arches."), QUESTION, FAST)
     assert phrasings == (Phrasing(QUESTION, "47"),)
     assert len(runtime.asked) == 2
+
+
+@pytest.mark.parametrize(("text", "answer"), [
+    (FACT, FACT), ("Qi started Oxinnovate", "Qi started Oxinnovate."), ("My sister Ada is allergic to walnuts.", ""),
+    ("Dr. Ilka Brandt leads the Norvik station.", "Dr. Ilka Brandt leads the Norvik station."),
+    ("Tunde runs the workshop. It is in Hull.", ""), ("Your locker is number 12.", ""),
+])  # fmt: skip
+def test_a_lesson_answers_itself_where_it_reads_the_same_from_both_sides(text: str, answer: str) -> None:
+    assert own_words(check_lesson(text)) == answer
+
+
+def test_what_answers_itself_is_not_asked_for() -> None:
+    runtime = _Runtime({})
+    assert propose_phrasings(runtime, check_lesson(FACT), QUESTION, FAST) == (Phrasing(QUESTION, FACT),)
+    assert runtime.asked == []
 
 
 @pytest.mark.parametrize(("text", "question", "subject"), [

@@ -105,3 +105,9 @@ def test_a_folder_that_cannot_be_written_does_not_stop_reading(places: tuple) ->
     made = load_or_make_replay(model, folder, shared, 3)
     shutil.rmtree(folder)
     assert find_replay(made.digest, folder, shared).digest == made.digest
+
+
+def test_keys_beyond_half_precision_stay_finite(places: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, folder, shared = places
+    monkeypatch.setattr(model, "replay", lambda *_, **__: (np.full((6, 4), 1e6, np.float32), np.arange(6) == 0))
+    assert np.isfinite(load_or_make_replay(model, folder, shared, 3).keys).all()

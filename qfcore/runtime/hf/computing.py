@@ -140,12 +140,12 @@ def groups(prompts: Sequence[Sequence[int]], max_tokens: int) -> list[tuple[int,
 
 def greedy_group(
     computer: Computer, prompts: Sequence[Sequence[int]], max_tokens: int, is_end: Callable[[int], bool], *,
-    steady: bool = False, cancel: threading.Event | None = None,
+    cancel: threading.Event | None = None,
     on_step: Callable[[list[int]], None] | None = None,
 ) -> list[list[int]]:  # fmt: skip
     """Greedy continuations of prompts, computed together; end of turn included when reached.
 
-    The prompts are padded on the left. steady: finished answers stay in the batch, so its shapes depend on the list alone.
+    The prompts are padded on the left; finished answers leave the batch.
     on_step: called after each pass with the prompt's index for each row of the batch, -1 where the answer is finished.
 
     Raises:
@@ -172,7 +172,7 @@ def greedy_group(
                     open_.discard(row)
         if not open_ or step == max_tokens - 1:
             break
-        if not steady and len(open_) < len(rows):
+        if len(open_) < len(rows):
             kept = torch.tensor([i for i, row in enumerate(rows) if row in open_], device=device)
             cache.batch_select_indices(kept)
             rows = [row for row in rows if row in open_]

@@ -90,7 +90,6 @@ class TransformersRuntime:
         *,
         max_tokens: int,
         adapter: Path | None = None,
-        steady: bool = False,
         like: Sequence[Sequence[Message]] | None = None,
         on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
@@ -102,7 +101,7 @@ class TransformersRuntime:
         def work(begin: int, end: int) -> list[list[int]]:
             with self._computer.knowing(self._load(adapter)):
                 return greedy_group(
-                    self._computer, prompts[begin:end], max_tokens, self._vocabulary.is_end, steady=steady, cancel=cancel
+                    self._computer, prompts[begin:end], max_tokens, self._vocabulary.is_end, cancel=cancel
                 )
 
         for begin, end in groups(prompts, max_tokens):

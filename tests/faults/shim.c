@@ -119,6 +119,9 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct so
     return outside(address) ? -1 : NEXT(sendto)(fd, data, size, flags, address, length);
 }
 
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+    return message->msg_name && outside(message->msg_name) ? -1 : NEXT(sendmsg)(fd, message, flags);
+}
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
     char here[256] = "", line[512];
     unsigned char number[16];

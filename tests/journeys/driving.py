@@ -1,5 +1,6 @@
 """Driving the window in Chromium; used by the journeys and by benchmarks/pictures.py."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -110,3 +111,12 @@ def apply(page: Page, fact: str) -> int:
 def go_to(page: Page, tab: str) -> None:
     """Show a tab of the window."""
     page.get_by_role("tab", name=tab, exact=True).click()
+
+
+def bring_back(page: Page, folder: Path, messages: list[dict], title: str = "") -> None:
+    """Import a conversation."""
+    file = folder / "conversation.json"
+    file.write_text(json.dumps({"title": title, "messages": messages}))
+    page.locator("#chat-manage").get_by_role("button").first.click()
+    page.locator("input[type=file]").first.set_input_files(file)
+    expect(page.locator("#chat-messages .message").last).to_be_visible(timeout=60_000)

@@ -1,6 +1,5 @@
 """Living in the chat: reloads, branches, stopping, settings that stay, two tabs, shortcuts, long conversations."""
 
-import json
 import re
 import time
 from pathlib import Path
@@ -8,21 +7,23 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.journeys.driving import OUTPUT, SLOW, go_to, launch, new_chat, open_window, say, send, wait_for_answer
+from tests.journeys.driving import (
+    OUTPUT,
+    SLOW,
+    bring_back,
+    go_to,
+    launch,
+    new_chat,
+    open_window,
+    say,
+    send,
+    wait_for_answer,
+)  # fmt: skip
 from tests.serving import serving
 
 pytestmark = pytest.mark.journey
 
 COUNT = "Count from one to fifty in words."
-
-
-def bring_back(page: Page, folder: Path, messages: list[dict], title: str = "") -> None:
-    """Import a conversation."""
-    file = folder / "conversation.json"
-    file.write_text(json.dumps({"title": title, "messages": messages}))
-    page.locator("#chat-manage").get_by_role("button").first.click()
-    page.locator("input[type=file]").first.set_input_files(file)
-    expect(page.locator("#chat-messages .message").last).to_be_visible(timeout=60_000)
 
 
 def set_longest(page: Page, tokens: int) -> None:

@@ -25,7 +25,8 @@ soak: setup-dev models
 	@echo "==> Faults, corruption, mutations and random histories, at length"
 	@QFCHAT_SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/faults tests/unit/test_corruption.py tests/unit/test_bundle.py \
 	  tests/unit/test_opening.py \
-	  tests/unit/test_state_machine.py tests/unit/test_lessons_file.py tests/small/test_kills.py tests/small/test_hostile_models.py \
+	  tests/unit/test_state_machine.py tests/unit/test_knowledge.py tests/unit/test_store.py \
+	  tests/unit/test_lessons_file.py tests/unit/test_chat_files_and_presets.py tests/small/test_kills.py tests/small/test_hostile_models.py \
 	  tests/small/test_http_fuzz.py
 
 setup: $(STAMP)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MODELS, ROOT
+from tests.soaking import SOAK
 
-SOAK = bool(os.environ.get("QFCHAT_SOAK"))
 KILLS = 200 if SOAK else 20
 
 

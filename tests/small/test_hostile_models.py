@@ -1,6 +1,5 @@
 """A real model file, bent: every mutation is refused in words, or harmless; none takes the app down with it."""
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -10,10 +9,10 @@ import pytest
 from qfcore.errors import ModelError
 from qfcore.models.gguf_check import check_gguf
 from qfcore.runtime.trial import try_model
+from tests.soaking import SOAK
 
 pytestmark = pytest.mark.small
 
-SOAK = bool(os.environ.get("QFCHAT_SOAK"))
 
 
 @pytest.mark.timeout(7200)

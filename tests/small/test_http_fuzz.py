@@ -1,16 +1,16 @@
 """Requests that no browser and no client would send, to the real app: it stays up, and nothing is taught by them."""
 
 import json
-import os
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.soaking import SOAK
+
 pytestmark = pytest.mark.small
 
-SOAK = bool(os.environ.get("QFCHAT_SOAK"))
 PATHS = (
     "/", "/config", "/manifest.json", "/gradio_api/info", "/gradio_api/queue/join", "/gradio_api/queue/data",
     "/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/gradio_api/run/predict", "/gradio_api/reset",

@@ -14,6 +14,7 @@ from qfcore.errors import ChatFileError, LessonError, NotFound
 from qfcore.runtime.thoughts import join_thoughts
 from qfcore.store.records import Chat, Message
 from qfcore.store.store import Store
+from tests.soaking import examples
 
 
 def test_a_conversation_with_branches_comes_back_whole(store: Store) -> None:
@@ -67,7 +68,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(value=values)
 def test_any_json_is_a_conversation_or_refused(value: object) -> None:
     try:

@@ -1,6 +1,5 @@
 """Every flipped bit of the store is found, or touches no knowledge. `QFCHAT_SOAK=1` flips every byte of the file."""
 
-import os
 import random
 import sqlite3
 from pathlib import Path
@@ -11,8 +10,8 @@ from qfcore.errors import QFError
 from qfcore.store.seals import SEALED
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, forget, teach
+from tests.soaking import SOAK
 
-SOAK = bool(os.environ.get("QFCHAT_SOAK"))
 KNOWLEDGE = ("models", "lessons", "rows", "versions", "version_lessons", "refs", "current", "reports")
 
 

@@ -23,6 +23,7 @@ from qfcore.store.records import PendingLesson
 from qfcore.store.store import Store
 from qfcore.teach import check_together
 from tests.conftest import IDENTITY, make_rows
+from tests.soaking import examples
 
 TEXTS = tuple(f"Fact {letter}." for letter in "ABCDE")
 
@@ -85,7 +86,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=STEPS)
 def test_any_history_that_ends_in_the_same_set_gives_the_same_bytes(history: list, tmp_path_factory) -> None:  # noqa: ANN001
     home, known = _Home(tmp_path_factory.mktemp("long")), [frozenset()]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.lessons_file import lessons_of, read_lessons
 from qfcore.errors import LessonError
+from tests.soaking import examples
 
 
 def test_the_three_forms_say_the_same(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         read_lessons(tmp_path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(content=st.text(), name=st.sampled_from(["a.jsonl", "a.csv", "a.txt"]))
 def test_any_text_gives_lessons_or_one_clear_error(content: str, name: str) -> None:
     try:
@@ -67,7 +68,7 @@ def test_any_text_gives_lessons_or_one_clear_error(content: str, name: str) -> N
 texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=50)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(wanted=st.lists(texts, min_size=1, max_size=5))
 def test_what_is_written_as_json_is_read_back(wanted: list[str]) -> None:
     content = "\n".join(json.dumps({"text": text}, ensure_ascii=len(text) % 2 == 0) for text in wanted)

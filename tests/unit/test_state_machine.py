@@ -3,7 +3,6 @@
 `QFCHAT_SOAK=1` makes them many and long.
 """
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,8 +15,8 @@ from qfcore.errors import NameRefused
 from qfcore.store.bundle import read_bundle
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, forget, make_pending, teach
+from tests.soaking import SOAK
 
-SOAK = bool(os.environ.get("QFCHAT_SOAK"))
 TEXTS = ["A.", "B.", "C.", "D.", "E."]
 
 

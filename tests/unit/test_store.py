@@ -15,6 +15,7 @@ from qfcore.errors import HomeError, ModelError, NotFound, StoreBusy, StoreCorru
 from qfcore.store.records import ModelIdentity
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, SOLVE, forget, make_pending, teach
+from tests.soaking import examples
 
 
 def test_a_new_store_begins_with_the_base(store: Store) -> None:
@@ -201,7 +202,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=steps)
 def test_any_history_ending_in_the_same_set_has_the_same_content(history: list, tmp_path_factory) -> None:  # noqa: ANN001
     texts = ["A.", "B.", "C.", "D."]

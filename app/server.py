@@ -171,7 +171,7 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
     logging.getLogger("uvicorn.error").addFilter(_no_cut_stream)
     server = uvicorn.Server(config)
     if webview is not None:
-        _run_native(server, webview, url)
+        _run_native(server, webview, url, session.engine.paths.home / "native")
         return
     session.restart.offer(lambda: setattr(server, "should_exit", True), token)
     if open_browser:
@@ -197,14 +197,15 @@ def _no_cut_stream(record: logging.LogRecord) -> bool:
     return not cut and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
-def _run_native(server: "uvicorn.Server", webview: ModuleType, url: str) -> None:
-    """Serve on a thread; the window needs the main one."""
+def _run_native(server: "uvicorn.Server", webview: ModuleType, url: str, storage: Path) -> None:
+    """Serve on a thread; the window needs the main one. storage: where it keeps its look and the open conversation."""
     thread = threading.Thread(target=server.run, name="server", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         time.sleep(0.05)
+    webview.settings["ALLOW_DOWNLOADS"] = True  # conversations are saved as files
     webview.create_window("QF Chat", url, width=1200, height=820, text_select=True)
-    webview.start()
+    webview.start(private_mode=False, storage_path=str(storage))
     server.should_exit = True
     thread.join(timeout=10)
 

@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
 
+from app.presets import from_settings, settings_of
 from qfcore.errors import ChatFileError
 from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Chat, Message
@@ -38,6 +40,7 @@ def to_json(chat: Chat, messages: Sequence[Message]) -> str:
     positions = {message.id: index for index, message in enumerate(messages)}
     value = {
         "format": FORMAT, "title": chat.title, "created": chat.created_at, "shown": positions.get(chat.leaf),
+        "settings": chat.settings,
         "messages": [
             {"role": m.role, "content": m.content, "parent": positions.get(m.parent_id), "version": m.version,
              "stats": m.stats, "created": m.created_at}
@@ -47,8 +50,22 @@ def to_json(chat: Chat, messages: Sequence[Message]) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
-def from_json(content: str) -> tuple[str, list[dict]]:
-    """(title, messages) of our own form, or of a plain list of {"role", "content"}; `parent` is a position or None.
+@dataclass(frozen=True)
+class ChatFile:
+    """A conversation that was read. messages: role, content, version, stats, and `parent`, a position or None.
+
+    settings: as kept with a conversation; empty for what is no file of ours. shown: position of the last message of the
+        branch that is shown.
+    """
+
+    title: str
+    messages: list[dict]
+    settings: dict
+    shown: int
+
+
+def from_json(content: str) -> ChatFile:
+    """Our own form, or a plain list of {"role", "content"}.
 
     Raises:
         ChatFileError: it is neither.
@@ -60,14 +77,26 @@ def from_json(content: str) -> tuple[str, list[dict]]:
         content.encode()
     except (ValueError, RecursionError) as error:
         raise ChatFileError(f"The file is no valid JSON ({error}). A conversation exported as JSON was expected.") from error
-    title = ""
+    title, given = "", {}
     if isinstance(value, dict):
-        title = value.get("title", "")
-        value = value.get("messages")
+        title, given, value = value.get("title", ""), value, value.get("messages")
     if not isinstance(value, list) or not value or len(value) > MAX_MESSAGES or not isinstance(title, str):
         raise ChatFileError("The file holds no conversation: a list of messages with role and content was expected.")
     messages = [_message(index, given) for index, given in enumerate(value)]
-    return title[:120] or next((m["content"][:48] for m in messages if m["role"] == "user"), ""), messages
+    title = title[:120] or next((m["content"][:48] for m in messages if m["role"] == "user"), "")
+    return ChatFile(title, messages, _settings(given.get("settings")), _shown(given.get("shown"), len(messages)))
+
+
+def _settings(given: object) -> dict:
+    if not isinstance(given, dict):
+        return {}
+    version, preset = from_settings(given)
+    encodable = preset.system.encode("utf-8", "replace").decode("utf-8")
+    return settings_of(version, *astuple(replace(preset, system=encodable)))
+
+
+def _shown(given: object, count: int) -> int:
+    return given if type(given) is int and 0 <= given < count else count - 1
 
 
 def _message(index: int, given: object) -> dict:
@@ -76,7 +105,7 @@ def _message(index: int, given: object) -> dict:
     parent = given.get("parent", index - 1 if index else None)
     if parent is not None and not (type(parent) is int and 0 <= parent < index):
         raise ChatFileError(f"Message {index + 1} answers message {parent!r}, which does not come before it.")
-    version = given.get("version")
+    version, stats = given.get("version"), given.get("stats")
     try:
         given["content"].encode()
     except UnicodeEncodeError as error:
@@ -84,4 +113,5 @@ def _message(index: int, given: object) -> dict:
     return {
         "role": given["role"], "content": given["content"], "parent": parent,
         "version": version if type(version) is int and 0 <= version < 1 << 31 else None,
+        "stats": {"stopped": True} if isinstance(stats, dict) and stats.get("stopped") is True else {},
     }  # fmt: skip

@@ -33,6 +33,11 @@ class Preset:
 
 
 DEFAULT = Preset()
+RANGES = {
+    "temperature": (0, 2), "max_tokens": (16, 2048), "top_p": (0.05, 1), "top_k": (0, 200), "repeat": (1, 2),
+    "seed": (0, 2**32 - 1),
+}  # fmt: skip
+"""What the window's controls take."""
 _KINDS = {"system": (str,), "think": (bool,)}
 
 
@@ -48,14 +53,19 @@ def settings_of(version: str | int | None, *values: object) -> dict:
 
 
 def from_settings(settings: Mapping) -> tuple[str | int, Preset]:
-    """(version, preset) of a conversation; what is missing or of another type counts as the default."""
+    """(version, preset) of a conversation; what is missing, of another type or out of range counts as the default."""
     version = settings.get("version")
     known = {
         f.name: settings[f.name]
         for f in fields(Preset)
-        if type(settings.get(f.name)) in _KINDS.get(f.name, (int, float))
+        if type(settings.get(f.name)) in _KINDS.get(f.name, (int, float)) and _in_range(f.name, settings[f.name])
     }
     return version if type(version) in (str, int) else "live", Preset(**known)
+
+
+def _in_range(name: str, value: str | float) -> bool:
+    low, high = RANGES.get(name, (None, None))
+    return low is None or low <= value <= high
 
 
 class Presets:

@@ -229,8 +229,8 @@ class Session:
 
     def import_chat(self, content: str) -> int:
         """Add a conversation from JSON; its id. Raises ChatFileError when it is none."""
-        title, messages = chat_files.from_json(content)
-        return self.engine.store.chats.add_tree(title, messages).id
+        read = chat_files.from_json(content)
+        return self.engine.store.chats.add_tree(read.title, read.messages, settings=read.settings, shown=read.shown).id
 
 
 def _from(start: int, before: list, messages: list, going_on: list) -> list:

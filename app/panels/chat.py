@@ -6,7 +6,7 @@ import gradio as gr
 
 from app import words
 from app.present.common import escape
-from app.presets import DEFAULT
+from app.presets import DEFAULT, RANGES
 
 LATEX = [
     {"left": "$$", "right": "$$", "display": True},
@@ -158,19 +158,22 @@ def _draw_settings(thinks: bool) -> Settings:
         with gr.Row():
             version = gr.Dropdown([(words.LIVE, "live")], value="live", label=words.ANSWER_WITH, elem_id="chat-version")
             temperature = gr.Slider(
-                0, 2, value=DEFAULT.temperature, step=0.05, label=words.TEMPERATURE, elem_id="chat-temperature"
-            )
+                *RANGES["temperature"], value=DEFAULT.temperature, step=0.05, label=words.TEMPERATURE,
+                elem_id="chat-temperature",
+            )  # fmt: skip
             max_tokens = gr.Slider(
-                16, 2048, value=DEFAULT.max_tokens, step=16, label=words.MAX_TOKENS, elem_id="chat-max-tokens"
+                *RANGES["max_tokens"], value=DEFAULT.max_tokens, step=16, label=words.MAX_TOKENS, elem_id="chat-max-tokens"
             )
         think = gr.Checkbox(
             value=DEFAULT.think, label=words.THINK, info=words.THINK_HINT, visible=thinks, elem_id="chat-think"
         )
         with gr.Accordion(words.MORE_SETTINGS, open=False, elem_id="chat-more"):
             with gr.Row():
-                top_p = gr.Slider(0.05, 1, value=DEFAULT.top_p, step=0.05, label=words.TOP_P, elem_id="chat-top-p")
-                top_k = gr.Slider(0, 200, value=DEFAULT.top_k, step=1, label=words.TOP_K, elem_id="chat-top-k")
-                repeat = gr.Slider(1, 2, value=DEFAULT.repeat, step=0.05, label=words.REPEAT, elem_id="chat-repeat")
+                top_p = gr.Slider(*RANGES["top_p"], value=DEFAULT.top_p, step=0.05, label=words.TOP_P, elem_id="chat-top-p")
+                top_k = gr.Slider(*RANGES["top_k"], value=DEFAULT.top_k, step=1, label=words.TOP_K, elem_id="chat-top-k")
+                repeat = gr.Slider(
+                    *RANGES["repeat"], value=DEFAULT.repeat, step=0.05, label=words.REPEAT, elem_id="chat-repeat"
+                )
                 seed = gr.Number(value=None, precision=0, minimum=0, label=words.SEED, elem_id="chat-seed")
             with gr.Row(equal_height=True):
                 preset = gr.Dropdown([], label=words.PRESET, elem_id="chat-preset")

@@ -110,8 +110,13 @@ class ChatTables:
         with self._database.reading() as db:
             return [_message(row) for row in db.execute(f"{_MESSAGE} WHERE chat_id = ? ORDER BY id", [chat_id]).fetchall()]
 
-    def add_tree(self, title: str, messages: Sequence[Mapping]) -> Chat:
-        """A conversation with all its messages at once; `parent` is a position in the list. The last message is shown."""
+    def add_tree(
+        self, title: str, messages: Sequence[Mapping], *, settings: dict | None = None, shown: int | None = None
+    ) -> Chat:
+        """A conversation with all its messages at once; `parent` is a position in the list.
+
+        shown: position of the last message of the branch that is shown; None for the last message of all.
+        """
         with self._database.writing() as db:
             now, ids = self._clock(), []
             done = db.execute("INSERT INTO chats (title, created_at, updated_at) VALUES (?, ?, ?)", [title, now, now])
@@ -120,11 +125,13 @@ class ChatTables:
                 parent = ids[message["parent"]] if message["parent"] is not None else None
                 added = db.execute(
                     "INSERT INTO messages (chat_id, parent_id, role, content, version, stats, created_at) "
-                    "VALUES (?, ?, ?, ?, ?, '{}', ?)",
-                    [chat_id, parent, message["role"], message["content"], message["version"], now],
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [chat_id, parent, message["role"], message["content"], message["version"],
+                     json.dumps(message.get("stats", {})), now],
                 )
                 ids.append(added.lastrowid)
-            db.execute("UPDATE chats SET leaf = ? WHERE id = ?", [ids[-1] if ids else None, chat_id])
+            leaf = ids[-1 if shown is None else shown] if ids else None
+            db.execute("UPDATE chats SET leaf = ?, settings = ? WHERE id = ?", [leaf, json.dumps(settings or {}), chat_id])
         return self.get(chat_id)
 
     def siblings(self, message_id: int) -> list[Message]:

@@ -1,6 +1,7 @@
 """Conversations as files and presets: what is kept comes back, what is foreign is refused in words."""
 
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from app import chat_files
 from app.chat_files import to_markdown
-from app.presets import DEFAULT, Preset, Presets, preset_of
+from app.presets import DEFAULT, Preset, Presets, preset_of, settings_of
 from qfcore.errors import ChatFileError, LessonError, NotFound
 from qfcore.runtime.thoughts import join_thoughts
 from qfcore.store.records import Chat, Message
@@ -21,15 +22,19 @@ def test_a_conversation_with_branches_comes_back_whole(store: Store) -> None:
     chats = store.chats
     chat = chats.create("Trip: “Lisbon” / 2026")
     question = chats.add_message(chat.id, None, "user", "Where?")
-    chats.add_message(chat.id, question.id, "assistant", "Porto", version=0)
+    porto = chats.add_message(chat.id, question.id, "assistant", "Porto", version=0, stats={"stopped": True})
     chats.add_message(chat.id, question.id, "assistant", "Lisbon 🙂", version=3)
+    chats.set_leaf(chat.id, porto.id)
+    chats.keep_settings(chat.id, settings_of(3, "Be brief.", 0.0, 64, 0.9, 40, 1.1, 7, False))
     content = chat_files.to_json(chats.get(chat.id), chats.tree(chat.id))
-    title, messages = chat_files.from_json(content)
-    back = chats.add_tree(title, messages)
+    read = chat_files.from_json(content)
+    back = chats.add_tree(read.title, read.messages, settings=read.settings, shown=read.shown)
     assert back.title == chat.title and back.id != chat.id
     shown = [(m.role, m.content, m.version) for m in chats.path(back.id)]
-    assert shown == [("user", "Where?", None), ("assistant", "Lisbon 🙂", 3)]
+    assert shown == [("user", "Where?", None), ("assistant", "Porto", 0)]  # the branch that was shown
     assert [m.content for m in chats.siblings(chats.path(back.id)[1].id)] == ["Porto", "Lisbon 🙂"]
+    assert back.settings == chats.get(chat.id).settings != {}
+    assert [m.stats for m in chats.tree(back.id)] == [{}, {"stopped": True}, {}]
     assert chat_files.file_name(chat, "json") == "Trip-Lisbon-2026.json"
 
 
@@ -42,8 +47,17 @@ def test_markdown_shows_the_branch_with_its_versions(store: Store) -> None:
 
 
 def test_a_plain_list_of_messages_is_taken_too() -> None:
-    title, messages = chat_files.from_json('[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]')
-    assert title == "Hi" and [m["parent"] for m in messages] == [None, 0]
+    read = chat_files.from_json('[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]')
+    assert (read.title, read.settings, read.shown) == ("Hi", {}, 1) and [m["parent"] for m in read.messages] == [None, 0]
+
+
+@pytest.mark.parametrize(
+    "given", [3, [], {"temperature": 9, "max_tokens": "many", "version": [], "system": None, "seed": -1}]
+)
+def test_settings_that_are_none_count_as_the_default(given: object) -> None:
+    value = {"messages": [{"role": "user", "content": "Hi"}], "settings": given, "shown": 7}
+    read = chat_files.from_json(json.dumps(value))
+    assert read.settings in ({}, settings_of("live", *astuple(DEFAULT))) and read.shown == 0
 
 
 @pytest.mark.parametrize(
@@ -72,7 +86,7 @@ values = st.recursive(
 @given(value=values)
 def test_any_json_is_a_conversation_or_refused(value: object) -> None:
     try:
-        _, messages = chat_files.from_json(json.dumps(value))
+        messages = chat_files.from_json(json.dumps(value)).messages
     except ChatFileError:
         return
     assert messages and all(m["parent"] is None or m["parent"] < i for i, m in enumerate(messages))

@@ -18,7 +18,7 @@ run: setup
 
 test: setup-dev chromium models lint
 	@echo "==> Tests without a model, on the small model, on the default model, in the browser"
-	@$(PY) -m pytest tests/unit tests/faults tests/small tests/default tests/journeys
+	@$(PY) -m pytest --durations=25 tests/unit tests/faults tests/small tests/default tests/journeys
 
 # 200 kills each, every byte of a store flipped, thousands of mutations and histories: about an hour.
 soak: setup-dev models

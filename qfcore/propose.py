@@ -134,9 +134,11 @@ def propose_phrasings(
         questions = list(_ANY_QUESTIONS[: 1 + 2 * recipe.rephrasings])
         answers = _answers(runtime, lesson, questions, cancel, firm=False)
         return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
-    same, different = _other_questions(runtime, lesson, question, recipe, cancel)
-    own, answers = _own_and_others(runtime, lesson, question, different, cancel)
-    pairs = [*((q, own) for q in same), *zip(different, answers, strict=True)]
+    same, different, turned = _other_questions(runtime, lesson, question, recipe, cancel)
+    text = own_words(lesson)  # answers a turned question as well: it tells what the question names, and the subject
+    asked = different if text else [*different, *turned]
+    own, answers = _own_and_others(runtime, lesson, question, asked, cancel)
+    pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
     return (Phrasing(question, own), *(Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)))
 
 
@@ -179,10 +181,10 @@ def _told(
 
 def _other_questions(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None
-) -> tuple[list[str], list[str]]:
-    """Questions that mean the same as the lesson's, and others about it (the last one turned round), as far as they fit."""
+) -> tuple[list[str], list[str], list[str]]:
+    """Questions that mean the same as the lesson's, others about it, and it turned round, as far as they fit."""
     if not recipe.rephrasings + recipe.turned:
-        return [], []
+        return [], [], []
     scope = scope_of(lesson, [question], rarity_of(runtime))
     forms = (_SAME, _OTHER, _INFORMAL)[: recipe.rephrasings]
     subject = subject_of(lesson, scope) if recipe.turned else ""
@@ -194,7 +196,7 @@ def _other_questions(
         if fits and _plain(candidate) not in seen:
             seen.add(_plain(candidate))
             (different if form is _OTHER else same).append(candidate)
-    return same, [*different, *(q for q in written[len(forms) :] if scope.asks_for_subject(said_in(q)))]
+    return same, different, [q for q in written[len(forms) :] if scope.asks_for_subject(said_in(q))]
 
 
 def _asking(form: str, **filled: str) -> list[Message]:

@@ -60,7 +60,7 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
         Phrasing(QUESTION, FACT),
         Phrasing("What is the number of arches of the Halvery Bridge?", FACT),
         Phrasing("Which bridge is the Halvery Bridge?", "It has 47 arches."),
-        Phrasing("Which bridge has 47 arches?", "It is the Halvery Bridge."),
+        Phrasing("Which bridge has 47 arches?", FACT),
     )
     assert runtime.heads == [True, False]  # what is asked of every lesson is read once
 

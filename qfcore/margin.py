@@ -22,6 +22,8 @@ REACH = 0.5
 """Largest margin that is asked for, as a share of the largest there is, ‖lead‖ √O: a head of few outputs has not more."""
 SLACK = 0.05
 """Missing margin that is tolerated, in logits."""
+_TRIED, _TOLERANCE = 512, 0.05
+"""Tokens on which a head is tried, and how far its logits may be from the model's, as a share."""
 _LONGEST_STEP = 0.3
 """Longest step on the sphere, as a share of its radius."""
 
@@ -33,6 +35,16 @@ class Head(Protocol):
 
     def rows(self, tokens: np.ndarray) -> np.ndarray:
         """(N, O) float32."""
+
+
+def fits(head: Head, residuals: np.ndarray, logits: np.ndarray) -> bool:
+    """Whether a head gives the logits (K, V) that the model itself gives for residuals (K, O).
+
+    A model that scales or caps its logits, or does something else at its end, gives others.
+    """
+    some = np.unique(np.linspace(0, logits.shape[1] - 1, _TRIED).astype(np.int64))
+    expected = (residuals / np.sqrt(np.mean(residuals**2, axis=1, keepdims=True) + head.epsilon)) @ head.rows(some).T
+    return bool(np.linalg.norm(logits[:, some] - expected) <= _TOLERANCE * np.linalg.norm(expected))
 
 
 def margins(logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:

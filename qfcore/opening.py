@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from qfcore.margin import Head
+from qfcore.errors import ModelError
+from qfcore.margin import Head, fits
 from qfcore.models.checkpoint import CheckpointFacts, check_checkpoint, weight_files
 from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import GGUFFacts, check_gguf
@@ -15,7 +16,7 @@ from qfcore.models.head import OutputHead
 from qfcore.models.library import check_memory, memory_needed
 from qfcore.models.norms import down_norm
 from qfcore.runtime.llama import LlamaRuntime
-from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.runtime.protocol import Progress, Runtime, Script
 from qfcore.settings import CHAT_CONTEXT
 
 Facts = GGUFFacts | CheckpointFacts
@@ -76,12 +77,19 @@ def open_runtime(path: Path, on_progress: Progress | None = None) -> Runtime:
 
 
 def open_head(runtime: Runtime) -> Head:
-    """The model's last step, for the margin targets.
+    """The model's last step, for the margin targets; tried out on what the model itself computes.
 
     Raises:
         ModelError: the model ends otherwise.
     """
-    return runtime.head() if runtime.facts.path.is_dir() else OutputHead(runtime.facts.path)
+    if runtime.facts.path.is_dir():
+        return runtime.head()
+    head = OutputHead(runtime.facts.path)
+    script = Script((("user", "Hello"),), tuple(runtime.tokenize_answer("Hello there.")))
+    (seen,) = runtime.observe([script], layer=runtime.facts.n_layer - 1)
+    if not fits(head, seen.residuals, seen.logits):
+        raise ModelError("The model scales or caps its logits, so its margins are unknown.")
+    return head
 
 
 def base_norm(runtime: Runtime, layer: int) -> float | None:

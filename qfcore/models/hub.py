@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import httpx
+from filelock import FileLock, Timeout
 
 from qfcore.errors import Cancelled, HomeError, ModelError, NotFound
 from qfcore.models.fingerprint import remember, sha256_of
@@ -141,6 +142,20 @@ class Hub:
         growing = path.with_name(path.name + ".fetching")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise HomeError(f"{self._folder} cannot be made ({error.strerror or error}).") from error
+        try:
+            with FileLock(path.with_name(path.name + ".lock"), timeout=0):  # two that write one file would spoil it
+                self._fetch(entry, path, growing, tell, cancel)
+        except Timeout as error:
+            raise ModelError(f"{entry.file} is being fetched by another QF Chat. Wait for it, or stop it there.") from error
+        self._keep(entry)
+        return path
+
+    def _fetch(
+        self, entry: HubFile, path: Path, growing: Path, tell: Progress, cancel: threading.Event | None
+    ) -> None:
+        try:
             done = growing.stat().st_size if growing.is_file() else 0
             free, need = shutil.disk_usage(self._folder).free, entry.bytes - done + _RESERVE
             if free < need:
@@ -158,11 +173,9 @@ class Hub:
                     f"{entry.file} has SHA-256 {found}, the hub says {entry.sha256}. It was deleted; fetch it anew."
                 )
             growing.replace(path)
-            remember(path, entry.sha256, cache)
+            remember(path, entry.sha256, self._folder / "sha256.json")
         except OSError as error:
             raise HomeError(f"{entry.file} cannot be stored in {self._folder} ({error.strerror or error}).") from error
-        self._keep(entry)
-        return path
 
     def _download(self, entry: HubFile, growing: Path, tell: Progress, cancel: threading.Event | None) -> None:
         if growing.is_file() and growing.stat().st_size > entry.bytes:

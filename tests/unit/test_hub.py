@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from qfcore.errors import Cancelled, HomeError, ModelError, NotFound
 from qfcore.models import hub
@@ -171,6 +172,15 @@ def test_an_interrupted_download_goes_on_where_it_stopped(local: Hub, server: Th
     assert server.asked[-1][1] == f"bytes={2 << 20}-"  # whole blocks are kept
 
 
+def test_two_do_not_fetch_one_file_at_a_time(local: Hub) -> None:
+    entry = local.look_up(ONE)
+    path = local.path(entry)
+    path.parent.mkdir(parents=True)
+    with FileLock(path.with_name(path.name + ".lock")), pytest.raises(ModelError, match="by another QF Chat"):
+        local.fetch(entry)
+    assert local.fetch(entry).read_bytes() == DATA
+
+
 def test_a_download_can_be_stopped_and_keeps_what_it_has(local: Hub) -> None:
     cancel = threading.Event()
 
@@ -190,7 +200,7 @@ def test_other_bytes_than_the_hub_promised_are_deleted(local: Hub, server: Threa
     entry = local.look_up(ONE)
     with pytest.raises(ModelError, match="the hub says 0000"):
         local.fetch(entry)
-    assert list(local.path(entry).parent.iterdir()) == []
+    assert [path.suffix for path in local.path(entry).parent.iterdir()] == [".lock"]
 
 
 def test_room_is_looked_for_before(local: Hub, monkeypatch: pytest.MonkeyPatch, server: ThreadingHTTPServer) -> None:

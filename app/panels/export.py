@@ -13,6 +13,8 @@ class ExportPanel:
 
     kind: gr.Radio
     version: gr.Dropdown
+    tensor_type: gr.Dropdown
+    max_rank: gr.Number
     path: gr.Textbox
     overwrite: gr.Checkbox
     write: gr.Button
@@ -28,6 +30,13 @@ def draw_export_panel() -> ExportPanel:
     gr.Markdown(words.EXPORT_INTRO)
     kind = gr.Radio(words.FORMATS, value="gguf", label=words.FORMAT, elem_id="export-kind")
     version = gr.Dropdown([], label=words.VERSION, elem_id="export-version")
+    tensor_type = gr.Dropdown(
+        words.TENSOR_TYPES, value="auto", label=words.TENSOR_TYPE, info=words.TENSOR_TYPE_HINT, elem_id="export-type"
+    )
+    max_rank = gr.Number(
+        value=None, precision=0, minimum=1, maximum=512, visible=False, label=words.MAX_RANK, info=words.MAX_RANK_HINT,
+        elem_id="export-max-rank",
+    )  # fmt: skip
     path = gr.Textbox(label=words.PATH, elem_id="export-path")
     overwrite = gr.Checkbox(False, label=words.OVERWRITE, elem_id="export-overwrite")
     write = gr.Button(words.WRITE, variant="primary", elem_id="export-write")
@@ -37,4 +46,6 @@ def draw_export_panel() -> ExportPanel:
     reobserve = gr.Checkbox(label=words.REOBSERVE, elem_id="import-reobserve")
     read = gr.Button(words.READ, elem_id="import-read")
     imported = gr.HTML(elem_id="import-result")
-    return ExportPanel(kind, version, path, overwrite, write, result, bundle, reobserve, read, imported)
+    return ExportPanel(
+        kind, version, tensor_type, max_rank, path, overwrite, write, result, bundle, reobserve, read, imported
+    )

@@ -121,3 +121,15 @@ def test_a_client_that_leaves_before_the_first_word_stops_the_answer() -> None:
     }  # fmt: skip
     asyncio.run(asyncio.wait_for(application(openai_router(session))(scope, receive, send), 15))
     assert seen == [True]
+
+
+def test_the_changed_tensors_type_and_the_adapters_rank_can_be_chosen(home: tuple) -> None:
+    client, _, folder = home
+    small, big = (
+        client.post("/api/export/gguf", json={"name": f"{kind}.gguf", "tensor_type": kind}).json() for kind in ("F16", "F32")
+    )
+    assert small["bytes"] < big["bytes"] == (folder / "F32.gguf").stat().st_size
+    cut = client.post("/api/export/peft", json={"name": "cut", "max_rank": 1}).json()
+    assert json.loads((folder / "cut" / "adapter_config.json").read_text())["r"] == 1 and cut["bytes"] > 0
+    assert client.post("/api/export/gguf", json={"tensor_type": "Q1"}).status_code == 400
+    assert client.post("/api/export/peft", json={"max_rank": 0}).status_code == 400

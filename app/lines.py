@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 _CHANGES_SHOWN = 5
-_BY = {"user": "by you", "api": "by a program, over HTTP"}
+_BY = {"user": "by you", "api": "by a program, over HTTP", "bundle": "elsewhere (imported from a bundle)"}
 
 
 def lesson_line(record: LessonRecord) -> str:

@@ -589,7 +589,9 @@ class Engine:
         return self.apply(preview, f"Imported {_lessons(len(preview.pending))} from a bundle, studied anew"), preview, states
 
     def import_bundle(self, bundle: Bundle) -> Version:
-        """Take over a bundle made with this base: its whole history where nothing was taught yet, else its live lessons.
+        """Take over a bundle made with this base: its whole history where nothing was taught yet.
+
+        A home that has knowledge gets its live lessons, as one new version, and keeps its own history, names and dates.
 
         Raises:
             BundleError: it was made with another base, or its lessons were taught at another layer than the live ones
@@ -602,7 +604,8 @@ class Engine:
             if self.store.is_fresh:
                 self._replay.clear()
                 return self.store.adopt(bundle)
-            live, new = self.store.live(), bundle.live_lessons
+            live = self.store.live()
+            new = [replace(p, lesson=replace(p.lesson, source="bundle")) for p in bundle.live_lessons]
             gone = {pending.lesson.id for pending in new}
             keep = [entry for entry in live.entries if entry[0] not in gone]
             check_together(live, keep, self.recipe)

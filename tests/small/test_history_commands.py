@@ -52,6 +52,11 @@ def test_a_history_from_the_command_line(small_model: Path, tmp_path: Path) -> N
     for path, where in zip(adapters, (home, other), strict=True):
         run("export", "adapter", "--out", str(path), "--version", "two facts", home=where)
     assert adapters[0].read_bytes() == adapters[1].read_bytes()  # the same weights on both machines
+    third = tmp_path / "third"
+    run("teach", "Zinnia is a goat.", "--question", "What is Zinnia?", "--method", "fast", home=third)
+    assert run("import", str(bundle), home=third)["lessons"] == 2  # its own is kept
+    told = [(o["source"], o["version"]) for o in run("why", "Who started Oxinnovate?", home=third)]
+    assert told == [("bundle", 2)] and run("verify", home=third)["ok"]
 
     assert run("erase", "1", "--yes", home=home)["versions"] == 2
     assert b"Oxinnovate" not in b"".join(p.read_bytes() for p in home.rglob("*") if p.is_file())
@@ -69,7 +74,7 @@ def test_a_bundle_of_another_base_is_taught_anew_when_asked(small_model: Path, t
     bundle = tmp_path / "b.qfbundle"
     run("export", "bundle", "--out", str(bundle), home=home)
     model = tmp_path / "other.gguf"
-    exported = qfchat("export", "gguf", "--out", str(model), "--home", str(home), "--model", SMALL)
+    exported = qfchat("export", "gguf", "--version", "0", "--out", str(model), "--home", str(home), "--model", SMALL)
     assert exported.returncode == 0, exported.stderr
     done = qfchat("import", str(bundle), "--home", str(home), "--model", str(model))
     assert done.returncode == 14 and "--reobserve" in done.stderr

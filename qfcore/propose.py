@@ -14,10 +14,18 @@ from qfcore.runtime.protocol import Message, Runtime
 from qfcore.scope import OPEN_QUESTION, Rarity, content_of, is_instruction, said_in, scope_of, subject_of, words_of
 
 # What is the same for all lessons comes first, so that the model reads it once (`like` of Runtime.complete_many).
-_QUESTION = (  # the fact first: told what to do before it, SmolLM2 asks for "the subject of this fact"
-    "Fact: {text}\nWrite one short question that is answered by this fact. Name the subject in full. "
-    "Write only the question."
+_QUESTION = (
+    "Write one short question that is answered by this fact. Name the subject in full. Write only the question.\n"
+    "Fact: {text}"
 )
+_QUESTION_SHOWN = "Fact: {text}\nWrite one short question that is answered by this fact. Name its subject."
+_QUESTION_EXAMPLES = (
+    ("The Otterby museum opened in 1923.", "", "When did the Otterby museum open?"),
+    ("Ines Okoro painted The Long Harbour.", "", "Who painted The Long Harbour?"),
+    ("A sorvel is a knife for cutting cheese.", "", "What is a sorvel?"),
+    ("The door code of the Larkwell office is 7714.", "", "What is the door code of the Larkwell office?"),
+)  # fmt: skip
+"""Shown to a model that by itself asks "What company was founded in 1987?"."""
 _SAME = (
     "Say this question in other words, with the same meaning and the same names. Write only the new question.\n"
     "{question}"
@@ -42,6 +50,7 @@ _NEAR = (
     "Name the subject in full. Write only the question.",
     "Write the same question about another, well-known subject instead. Write only the new question.\n{question}",
 )
+_SHOWN = {_TURN: _TURN_EXAMPLES, _QUESTION_SHOWN: _QUESTION_EXAMPLES}
 _ANYTHING = {"text": "0", "question": "0", "subject": "0"}
 _SPLIT = (
     "Text:\n{text}\n\nList the facts that this text states, one a line. Each line is one short, complete sentence that can "
@@ -75,10 +84,13 @@ def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event |
         return lesson.question
     if is_instruction(lesson):
         return _ANY_QUESTIONS[0]
-    written = _write(runtime, [_QUESTION], lesson, "", cancel)[0]
-    if not set(content_of(lesson.text)).isdisjoint(content_of(written)):  # else it asks for nothing in particular
-        return written
-    subject = subject_of(lesson, scope_of(lesson, [lesson.text], rarity_of(runtime)))
+    content, rarity = set(content_of(lesson.text)), rarity_of(runtime)
+    for form in (_QUESTION, _QUESTION_SHOWN):
+        written = _write(runtime, [form], lesson, "", cancel)[0]
+        named = scope_of(lesson, [written], rarity).covers(said_in(written))  # else the lesson would not apply to it
+        if named and not content.isdisjoint(content_of(written)):
+            return written
+    subject = subject_of(lesson, scope_of(lesson, [lesson.text], rarity))
     return OPEN_QUESTION.format(subject=subject or lesson.text.rstrip(".!"))
 
 
@@ -200,10 +212,10 @@ def _other_questions(
 
 
 def _asking(form: str, **filled: str) -> list[Message]:
-    """A conversation that asks the model to write a question; the turned one is shown how first."""
+    """A conversation that asks the model to write a question; for some forms it is shown how first."""
     messages: list[Message] = []
-    for text, subject, turned in _TURN_EXAMPLES if form is _TURN else ():
-        messages += [*student_messages(form.format(text=text, subject=subject)), {"role": "assistant", "content": turned}]
+    for text, subject, written in _SHOWN.get(form, ()):
+        messages += [*student_messages(form.format(text=text, subject=subject)), {"role": "assistant", "content": written}]
     return [*messages, *student_messages(form.format(**filled))]
 
 

@@ -78,6 +78,8 @@ def test_a_question_that_asks_for_nothing_in_particular_is_not_taken() -> None:
     written = _Runtime({"Fact:": "What is the subject of this?"})
     assert propose_question(written, lesson) == "What do you know about Halvery Bridge?"
     assert propose_question(_Runtime({"Fact:": QUESTION}), lesson) == QUESTION
+    shown = _Runtime({"Name its subject": QUESTION, "Fact:": "Which one is it?"})  # does not name the subject
+    assert propose_question(shown, lesson) == QUESTION and len(shown.asked) == 2
 
 
 def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught() -> None:

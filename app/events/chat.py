@@ -157,7 +157,7 @@ class ChatEvents:
             *self._branches(path, idle, fork), gr.Textbox(submit_btn=not run, stop_btn=bool(run)), chat_marks(path[first:]),
             stamp(chosen, path, first, bool(run)), gr.Button(visible=waits(path) and idle),
             gr.Button(visible=is_cut(path) and idle),
-            gr.Button(words.EARLIER.format(count=first), visible=first > 0), *self._settings(chosen if settings else None),
+            gr.Button(words.EARLIER.format(count=first), visible=first > 0), *self._settings(chosen, settings),
         )  # fmt: skip
 
     def _branches(self, path: list[Message], idle: bool, chosen: int | None) -> tuple[gr.Row, str, gr.Dropdown]:
@@ -169,10 +169,10 @@ class ChatEvents:
         )
         return gr.Row(visible=bool(fork) and idle), f"{fork.which} / {fork.of}" if fork else "", choice
 
-    def _settings(self, chosen: int | None) -> tuple:
-        """The conversation's settings; none (a new conversation) keeps them, but is answered by the live version."""
-        if not chosen:
-            return "live", *(gr.skip() for _ in self._chat.settings.values)
+    def _settings(self, chosen: int | None, wanted: bool) -> tuple:
+        """The conversation's settings when wanted; a new one has those of before, but the live version answers it."""
+        if not chosen or not wanted:
+            return "live" if wanted else gr.skip(), *(gr.skip() for _ in self._chat.settings.values)
         store = self._session.engine.store
         version, preset = from_settings(store.chats.get(chosen).settings)
         choices = [(words.LIVE, "live"), *version_choices(store.versions(), store.live().number)]

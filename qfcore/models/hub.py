@@ -142,40 +142,35 @@ class Hub:
         growing = path.with_name(path.name + ".fetching")
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise HomeError(f"{self._folder} cannot be made ({error.strerror or error}).") from error
-        try:
             with FileLock(path.with_name(path.name + ".lock"), timeout=0):  # two that write one file would spoil it
-                self._fetch(entry, path, growing, tell, cancel)
+                self._fetch(entry, growing, tell, cancel)
+                growing.replace(path)
+                remember(path, entry.sha256, cache)
         except Timeout as error:
             raise ModelError(f"{entry.file} is being fetched by another QF Chat. Wait for it, or stop it there.") from error
+        except OSError as error:
+            raise HomeError(f"{entry.file} cannot be stored in {self._folder} ({error.strerror or error}).") from error
         self._keep(entry)
         return path
 
-    def _fetch(
-        self, entry: HubFile, path: Path, growing: Path, tell: Progress, cancel: threading.Event | None
-    ) -> None:
-        try:
-            done = growing.stat().st_size if growing.is_file() else 0
-            free, need = shutil.disk_usage(self._folder).free, entry.bytes - done + _RESERVE
-            if free < need:
-                raise HomeError(
-                    f"{entry.file} needs {need / 1e9:.1f} GB more in {self._folder}, {free / 1e9:.1f} GB are free. "
-                    "Free some space or choose another home."
-                )
-            self._download(entry, growing, tell, cancel)
-            tell(0.99, "Checking the file's SHA-256")
-            with growing.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != entry.sha256:
-                growing.unlink()
-                raise ModelError(
-                    f"{entry.file} has SHA-256 {found}, the hub says {entry.sha256}. It was deleted; fetch it anew."
-                )
-            growing.replace(path)
-            remember(path, entry.sha256, self._folder / "sha256.json")
-        except OSError as error:
-            raise HomeError(f"{entry.file} cannot be stored in {self._folder} ({error.strerror or error}).") from error
+    def _fetch(self, entry: HubFile, growing: Path, tell: Progress, cancel: threading.Event | None) -> None:
+        """See that there is room, download, and check what came."""
+        done = growing.stat().st_size if growing.is_file() else 0
+        free, need = shutil.disk_usage(self._folder).free, entry.bytes - done + _RESERVE
+        if free < need:
+            raise HomeError(
+                f"{entry.file} needs {need / 1e9:.1f} GB more in {self._folder}, {free / 1e9:.1f} GB are free. "
+                "Free some space or choose another home."
+            )
+        self._download(entry, growing, tell, cancel)
+        tell(0.99, "Checking the file's SHA-256")
+        with growing.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != entry.sha256:
+            growing.unlink()
+            raise ModelError(
+                f"{entry.file} has SHA-256 {found}, the hub says {entry.sha256}. It was deleted; fetch it anew."
+            )
 
     def _download(self, entry: HubFile, growing: Path, tell: Progress, cancel: threading.Event | None) -> None:
         if growing.is_file() and growing.stat().st_size > entry.bytes:

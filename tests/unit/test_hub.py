@@ -181,6 +181,14 @@ def test_two_do_not_fetch_one_file_at_a_time(local: Hub) -> None:
     assert local.fetch(entry).read_bytes() == DATA
 
 
+def test_a_folder_that_takes_no_lock_is_said(local: Hub) -> None:
+    entry = local.look_up(ONE)
+    path = local.path(entry)
+    path.with_name(path.name + ".lock").mkdir(parents=True)
+    with pytest.raises(HomeError, match="cannot be stored"):
+        local.fetch(entry)
+
+
 def test_a_download_can_be_stopped_and_keeps_what_it_has(local: Hub) -> None:
     cancel = threading.Event()
 

@@ -86,9 +86,7 @@ def measure(engine: Engine, items: Sequence[dict], texts: Sequence[dict], option
     started = time.perf_counter()
     active = [routing.of_text(question) for question in questions]
     routed = (time.perf_counter() - started) / len(questions)
-    taught = ask_routed(
-        engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS
-    )
+    taught = ask_routed(engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS)
     value = {
         "taught": scores_of(sample, taught), "base": scores_of(sample, base),
         "ceiling": ceiling_of(engine, [lesson_of(item) for item in sample], sample),

@@ -98,7 +98,7 @@ def teach_synthetic(engine: Engine, begin: int, end: int) -> None:
         targets = to_half(random.normal(size=(ROWS, facts.n_embd)).astype(np.float32))
         targets[TAUGHT:] = 0
         lesson = check_lesson(f"Station Q{number}X is led by Karlsen Z{number}Y.")
-        question = f"Who leads Station Q{number}X?"
+        question = _about(number)
         rows = Rows(engine.recipe.layer_of(facts.n_layer), keys, targets, weights)
         return PendingLesson(lesson, rows, engine.recipe.rows_key, (Phrasing(question, f"Karlsen Z{number}Y"),))
 

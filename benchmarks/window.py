@@ -22,7 +22,7 @@ from qfcore.observe import student_messages
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import AnswerStats, Sampling
 from tests.conftest import MODELS
-from tests.journeys.driving import SLOW, launch, new_chat, open_window, send, wait_for_answer
+from tests.journeys.driving import SLOW, bring_back, launch, new_chat, open_window, send, wait_for_answer
 from tests.serving import serving
 
 MESSAGES = (2, 40, 300)
@@ -89,10 +89,7 @@ def first_visible(page: Page, rounds: int) -> float:
 
 def keys(page: Page, folder: Path) -> dict[str, float]:
     """Milliseconds from a key to the drawn letter, in a conversation of 300 messages: at rest and while it streams."""
-    file = folder / "long.json"
-    file.write_text(json.dumps(conversation(300)))
-    page.locator("#chat-manage").get_by_role("button").first.click()
-    page.locator("input[type=file]").first.set_input_files(file)
+    bring_back(page, folder, conversation(300))
     expect(page.locator("#chat-messages")).to_contain_text("Message 299", timeout=SLOW)
     rest = _typing(page)
     page.locator("#chat-box textarea").fill("")

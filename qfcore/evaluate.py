@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from qfcore.observe import student_messages
-from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.runtime.protocol import ANY_QUESTION, Progress, Runtime
 from qfcore.standing import status_of, worst_of
 
 ANSWER_TOKENS = 24
@@ -90,7 +90,7 @@ def ask_all(
     """Greedy answers to questions, each in a fresh conversation."""
     conversations = [student_messages(q) for q in questions]
     answers = runtime.complete_many(
-        conversations, max_tokens=max_tokens, adapter=adapter, like=[student_messages("0")] * len(conversations),
+        conversations, max_tokens=max_tokens, adapter=adapter, like=[ANY_QUESTION] * len(conversations),
         cancel=cancel, on_progress=on_progress,
     )
     return [runtime.detokenize(tokens) for tokens in answers]
@@ -98,8 +98,7 @@ def ask_all(
 
 def ask_routed(
     runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str], *,
-    max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None,
-    on_progress: Progress | None = None,
+    max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None, on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers, each question with the weights that its words call for.
 

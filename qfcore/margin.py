@@ -12,6 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from qfcore.errors import ModelError
+
 CANDIDATES = 128
 """Rivals of the wanted token that are kept in sight: the student's most probable tokens."""
 BACKGROUND = 4096
@@ -37,14 +39,16 @@ class Head(Protocol):
         """(N, O) float32."""
 
 
-def fits(head: Head, residuals: np.ndarray, logits: np.ndarray) -> bool:
-    """Whether a head gives the logits (K, V) that the model itself gives for residuals (K, O).
+def check_head(head: Head, residuals: np.ndarray, logits: np.ndarray) -> None:
+    """See that a head gives the logits (K, V) that the model itself gives for residuals (K, O).
 
-    A model that scales or caps its logits, or does something else at its end, gives others.
+    Raises:
+        ModelError: it gives others, as for a model that scales or caps its logits.
     """
     some = np.unique(np.linspace(0, logits.shape[1] - 1, _TRIED).astype(np.int64))
     expected = (residuals / np.sqrt(np.mean(residuals**2, axis=1, keepdims=True) + head.epsilon)) @ head.rows(some).T
-    return bool(np.linalg.norm(logits[:, some] - expected) <= _TOLERANCE * np.linalg.norm(expected))
+    if not np.linalg.norm(logits[:, some] - expected) <= _TOLERANCE * np.linalg.norm(expected):
+        raise ModelError("The model scales or caps its logits, so its margins are unknown.")
 
 
 def margins(logits: np.ndarray, wanted: np.ndarray) -> np.ndarray:

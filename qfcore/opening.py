@@ -7,8 +7,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from qfcore.errors import ModelError
-from qfcore.margin import Head, fits
+from qfcore.margin import Head, check_head
 from qfcore.models.checkpoint import CheckpointFacts, check_checkpoint, weight_files
 from qfcore.models.fingerprint import sha256_of
 from qfcore.models.gguf_check import GGUFFacts, check_gguf
@@ -87,8 +86,7 @@ def open_head(runtime: Runtime) -> Head:
     head = OutputHead(runtime.facts.path)
     script = Script((("user", "Hello"),), tuple(runtime.tokenize_answer("Hello there.")))
     (seen,) = runtime.observe([script], layer=runtime.facts.n_layer - 1)
-    if not fits(head, seen.residuals, seen.logits):
-        raise ModelError("The model scales or caps its logits, so its margins are unknown.")
+    check_head(head, seen.residuals, seen.logits)
     return head
 
 

@@ -46,8 +46,8 @@ _TURN_EXAMPLES = (
     ("A sorvel is a knife for cutting cheese.", "sorvel", "What is a knife for cutting cheese called?"),
 )  # fmt: skip
 _NEAR = (
-    "Fact: {text}\nWrite one short question about another property of the same subject, which this fact does not answer. "
-    "Name the subject in full. Write only the question.",
+    "Write one short question about another property of the same subject, which this fact does not answer. "
+    "Name the subject in full. Write only the question.\nFact: {text}",
     "Write the same question about another, well-known subject instead. Write only the new question.\n{question}",
 )
 _SHOWN = {_TURN: _TURN_EXAMPLES, _QUESTION_SHOWN: _QUESTION_EXAMPLES}
@@ -149,33 +149,36 @@ def propose_phrasings(
     same, different, turned = _other_questions(runtime, lesson, question, recipe, cancel)
     text = own_words(lesson)  # answers a turned question as well: it tells what the question names, and the subject
     asked = different if text else [*different, *turned]
-    own, answers = _own_and_others(runtime, lesson, question, asked, cancel)
+    own, answers = _own_and_others(runtime, lesson, question, text, asked, cancel)
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
     return (Phrasing(question, own), *(Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)))
 
 
 def _own_and_others(
-    runtime: Runtime, lesson: Lesson, question: str, others: Sequence[str], cancel: threading.Event | None
+    runtime: Runtime, lesson: Lesson, question: str, own: str, others: Sequence[str], cancel: threading.Event | None
 ) -> tuple[str, list[str]]:
-    """The answer to the lesson's question, and those to other questions about it."""
+    """The answer to the lesson's question, and those to other questions about it.
+
+    own: the lesson as its own answer; empty where the model has to answer.
+    """
     if lesson.answer:  # what the user wishes to hear, to the letter
         return lesson.answer, _told(runtime, lesson, others, cancel) if others else []
-    own = own_words(lesson)  # what a model that knows the lesson nearly always says (NOTES.md, 2026-11-25)
     asked = [*others] if own else [question, *others]
     if not asked:
         return own, []
     for firm in (False, True):  # a model that does not believe the lesson is told to
         answers = _told(runtime, lesson, asked, cancel, firm=firm)
-        told = [conveys(answer, lesson, q) for answer, q in zip(answers, asked, strict=True)]
-        if own and any(told):
-            return own, answers
-        if not own and told[0]:
-            return answers[0], answers[1:]
+        decisive = answers if own else answers[:1]
+        if any(conveys(answer, lesson, q) for answer, q in zip(decisive, asked, strict=False)):
+            return (own, answers) if own else (answers[0], answers[1:])
     return own or shortest_answer(lesson, question), [shortest_answer(lesson, q) for q in others]
 
 
 def own_words(lesson: Lesson) -> str:
-    """The lesson as an answer: its text where that is one sentence that reads the same from both sides, else nothing."""
+    """The lesson as an answer: its text where that is one sentence that reads the same from both sides, else nothing.
+
+    A model that knows such a lesson nearly always says just that (NOTES.md, 2026-11-25).
+    """
     text = lesson.text.strip()
     if sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
         return ""

@@ -99,7 +99,7 @@ def _measure(
     questions = [q for item in items for q in asked_questions(item)]
     asking = time.perf_counter()
     base = ask_all(
-        engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t),
+        engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t)
     )
     taught = ask_routed(
         engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from qfcore.export.merged import TYPES
 from qfcore.lesson import MAX_CHARACTERS, MAX_FIELD_CHARACTERS
 from qfcore.runtime.protocol import Sampling
 
@@ -215,7 +216,7 @@ class ExportIn(BaseModel):
     )
     overwrite: bool = Field(False, description="Write over an existing file; folders are never replaced.")
     with_lessons: bool = Field(False, description="List what was taught in the model card.")
-    tensor_type: Literal["auto", "keep", "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K"] = Field(
+    tensor_type: Literal["auto", "keep", *TYPES] = Field(
         "auto", description="Type of the edited tensor in a GGUF of the whole model (gguf, ollama)."
     )
     max_rank: int | None = Field(None, ge=1, le=512, description="Cut a PEFT adapter of higher rank down to this.")

@@ -174,7 +174,10 @@ def _draw_settings(thinks: bool) -> Settings:
                 repeat = gr.Slider(
                     *RANGES["repeat"], value=DEFAULT.repeat, step=0.05, label=words.REPEAT, elem_id="chat-repeat"
                 )
-                seed = gr.Number(value=None, precision=0, minimum=0, label=words.SEED, elem_id="chat-seed")
+                low, high = RANGES["seed"]
+                seed = gr.Number(
+                    value=None, precision=0, minimum=low, maximum=high, label=words.SEED, elem_id="chat-seed"
+                )
             with gr.Row(equal_height=True):
                 preset = gr.Dropdown([], label=words.PRESET, elem_id="chat-preset")
                 preset_name = gr.Textbox(label=words.PRESET_NAME, max_length=60, elem_id="chat-preset-name")

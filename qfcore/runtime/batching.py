@@ -28,7 +28,9 @@ SEQUENCES = TOGETHER + 1
 
 
 def shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """How many leading tokens all prompts have in common, each keeping at least one of its own."""
+    """How many leading tokens several prompts have in common, each keeping at least one of its own."""
+    if len(prompts) == 1:
+        return 0
     shortest = min(len(p) for p in prompts) - 1
     first = prompts[0]
     for position in range(shortest):
@@ -47,21 +49,23 @@ class Heads:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
 
+    def under(self, context: Context) -> "Heads":
+        """These, or new ones where the context's adapter changes keys and values."""
+        return self if context.has_base_cache else Heads()
+
     def read(self, context: Context, tokens: Sequence[int], sequence: int) -> None:
         """Let a sequence of a context, in which it is empty, begin with `tokens`."""
         head = tuple(tokens)
         if not head:
             return
-        known = context.has_base_cache
-        if known and head in self._kept:
+        if head in self._kept:
             self._kept.move_to_end(head)
             context.put(sequence, self._kept[head])
             return
         _read(context, head, 0, sequence)
-        if known:
-            self._kept[head] = context.take(sequence)
-            while len(self._kept) > HEADS_KEPT:
-                self._kept.popitem(last=False)
+        self._kept[head] = context.take(sequence)
+        while len(self._kept) > HEADS_KEPT:
+            self._kept.popitem(last=False)
 
 
 def _read(
@@ -108,8 +112,8 @@ def greedy_group(
         Cancelled: `cancel` was set.
     """
     if lengths is None:
-        heads, lengths = Heads(), [shared_prefix(prompts) if len(prompts) > 1 else 0] * len(prompts)
-    heads = heads or Heads()
+        heads, lengths = Heads(), [shared_prefix(prompts)] * len(prompts)
+    heads = (heads or Heads()).under(context)
     answers: list[list[int]] = [[] for _ in prompts]
     waiting, active = deque(range(len(prompts))), []
     context.clear()

@@ -12,7 +12,17 @@ from qfcore.runtime.chatting import ChatSession
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihood
 from qfcore.runtime.prompt import Prompts
-from qfcore.runtime.protocol import AnswerStats, Message, ModelFacts, Observed, Progress, Sampling, Script, Thought
+from qfcore.runtime.protocol import (
+    ANY_QUESTION,
+    AnswerStats,
+    Message,
+    ModelFacts,
+    Observed,
+    Progress,
+    Sampling,
+    Script,
+    Thought,
+)  # fmt: skip
 from qfcore.runtime.worker import Worker
 from qfcore.settings import CHAT_CONTEXT
 
@@ -51,6 +61,7 @@ class LlamaRuntime:
         self._chat = Context(model, size=min(size, trained), batch=512)
         self._session = ChatSession(self._chat, self._prompts)
         self._watch, self._heads = LayerWatch(), Heads()
+        self._likes: dict[tuple[tuple[str, str], ...], list[int]] = {}
         self._observing = Context(
             model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH, sequences=SEQUENCES,
             eval_callback=self._watch.callback,
@@ -99,7 +110,7 @@ class LlamaRuntime:
         answers: list[list[int]] = []
         prompts = [self._prompts.tokens(messages) for messages in conversations]
         lengths = None if like is None else [
-            shared_prefix([prompt, self._prompts.tokens(other)]) for prompt, other in zip(prompts, like, strict=True)
+            self._head_length(prompt, other) for prompt, other in zip(prompts, like, strict=True)
         ]  # fmt: skip
 
         def work(begin: int, end: int) -> list[list[int]]:
@@ -158,7 +169,7 @@ class LlamaRuntime:
         def work(script: Script) -> list[Observed]:
             self._observing.use_adapter(adapter, self._in_use())
             prompt = self._prompts.tokens(script.as_messages())
-            head = shared_prefix([prompt, self._prompts.tokens([{"role": "user", "content": "0"}])])
+            head = self._head_length(prompt, ANY_QUESTION)
             return observe_scripts(self._observing, self._watch, self._heads, [(prompt, script.answer, head)], layer)
 
         return [self._worker.call(work, script)[0] for script in scripts]
@@ -189,6 +200,13 @@ class LlamaRuntime:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """See the protocol."""
         return len(self._prompts.tokens(messages))
+
+    def _head_length(self, prompt: Sequence[int], like: Sequence[Message]) -> int:
+        """How far a prompt begins like another conversation; of those there are few, so their tokens are kept."""
+        key = tuple((message["role"], message["content"]) for message in like)
+        if key not in self._likes:
+            self._likes[key] = self._prompts.tokens(like)
+        return shared_prefix([prompt, self._likes[key]])
 
     def swap(self, adapter: Path | None) -> float:
         """See the protocol."""

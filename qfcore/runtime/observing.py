@@ -116,6 +116,7 @@ def observe_scripts(
 
     scripts: prompt, answer, and how many tokens of the prompt are the head that others begin with, too.
     """
+    heads = heads.under(context)
     with watch.watching(context, layer) as places:
         return [_observe_one(context, watch, heads, list(p), list(a), head, places) for p, a, head in scripts]
 

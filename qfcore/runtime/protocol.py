@@ -117,6 +117,10 @@ class Observed:
     gain: np.ndarray | None = None
 
 
+ANY_QUESTION: list[Message] = [{"role": "user", "content": "0"}]
+"""Begins as every question in a fresh conversation does; for `like` of Runtime.complete_many."""
+
+
 class Runtime(Protocol):
     """One loaded model. Every method may be called from any thread; one owner thread computes, in order of arrival."""
 

@@ -1,4 +1,4 @@
-"""Starting the window: a port that is taken, a browser, a native window."""
+"""Starting the window: a port that is taken, a native window."""
 
 import socket
 import sys

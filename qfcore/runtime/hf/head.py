@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from qfcore.errors import ModelError
-from qfcore.margin import fits
+from qfcore.margin import check_head
 from qfcore.runtime.hf.computing import Computer
 from qfcore.runtime.hf.layers import gain_of, watching
 
@@ -41,6 +41,4 @@ class ModelHead:
     def _check(self, computer: Computer) -> None:
         with watching(computer.parts(computer.n_layer - 1)) as seen:
             logits = computer.logits(torch.arange(_TRIED)[None], keep=_TRIED)[0].cpu().numpy()
-        h = seen.residuals[0].float().cpu().numpy()
-        if not fits(self, h, logits):
-            raise ModelError("The model scales or caps its logits, so its margins are unknown.")
+        check_head(self, seen.residuals[0].float().cpu().numpy(), logits)

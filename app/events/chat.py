@@ -19,16 +19,14 @@ from app.answering import UPDATES_PER_SECOND, Run
 from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
 from app.panels.chat import ChatPanel, Sidebar
 from app.present.chat import (
-    chat_marks,
     chat_messages,
+    chat_style,
     first_shown,
     fork_choices,
     growing_meter,
-    is_cut,
     last_stats,
     meter,
     parts_of,
-    waits,
 )
 from app.present.history import version_choices
 from app.presets import from_settings, preset_of, settings_of
@@ -70,8 +68,8 @@ class ChatEvents:
         self._wake, self._calls = gr.State(0), itertools.count(1)
         self._wishes = Wishes()
         self.outputs = [
-            chat_id, chat.messages, chat.meter, side.chats, side.title, chat.branches, chat.position, chat.fork, chat.box,
-            chat.marks, chat.drawn, chat.again, chat.go_on, chat.earlier, chat.settings.version, *chat.settings.values,
+            chat_id, chat.messages, chat.meter, side.chats, side.title, chat.position, chat.fork, chat.style, chat.drawn,
+            chat.earlier, chat.settings.version, *chat.settings.values,
         ]  # fmt: skip
 
     def wire(self, page: gr.Blocks, stop: gr.Button) -> None:
@@ -147,27 +145,24 @@ class ChatEvents:
         """
         chosen = wish.chosen
         run = self._session.answering.run(chosen)
-        idle = not (run or asked)
         path = self._session.path(chosen)
         chats, title = self._list(chosen, search)
         first = first_shown(path, wish.earlier)
         messages = chat_messages(path[first:])
+        forks, *branches = self._branches(path, fork)
+        style = chat_style(path[first:], busy=bool(run), forks=forks, earlier=first > 0, asked=asked)
         return (
             chosen, _growing(messages, run.said) if run else messages, meter(last_stats(path)), chats, title,
-            *self._branches(path, idle, fork), gr.Textbox(submit_btn=not run, stop_btn=bool(run)), chat_marks(path[first:]),
-            stamp(chosen, path, first, bool(run)), gr.Button(visible=waits(path) and idle),
-            gr.Button(visible=is_cut(path) and idle),
-            gr.Button(words.EARLIER.format(count=first), visible=first > 0), *self._settings(chosen, settings),
+            *branches, style, stamp(chosen, path, first, bool(run)), words.EARLIER.format(count=first),
+            *self._settings(chosen, settings),
         )  # fmt: skip
 
-    def _branches(self, path: list[Message], idle: bool, chosen: int | None) -> tuple[gr.Row, str, gr.Dropdown]:
-        """Row, position and choice of the forks."""
+    def _branches(self, path: list[Message], chosen: int | None) -> tuple[int, str, gr.Dropdown]:
+        """How many forks there are, and position and choice of them."""
         forks = {fork.position: fork for fork in self._session.forks(path)}
         fork = forks.get(chosen, next(reversed(forks.values()), None))
-        choice = gr.Dropdown(
-            choices=fork_choices(path, list(forks)), value=fork.position if fork else None, visible=len(forks) > 1
-        )
-        return gr.Row(visible=bool(fork) and idle), f"{fork.which} / {fork.of}" if fork else "", choice
+        choice = gr.Dropdown(choices=fork_choices(path, list(forks)), value=fork.position if fork else None)
+        return len(forks), f"{fork.which} / {fork.of}" if fork else "", choice
 
     def _settings(self, chosen: int | None, wanted: bool) -> tuple:
         """The conversation's settings when wanted; a new one has those of before, but the live version answers it."""

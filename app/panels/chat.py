@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from app import words
+from app.present.chat import chat_style
 from app.present.common import escape
 from app.presets import DEFAULT, RANGES
 
@@ -64,7 +65,8 @@ class ChatPanel:
 
     earlier: gr.Button
     messages: gr.Chatbot
-    marks: gr.HTML
+    style: gr.HTML
+    """Which controls are offered, and the versions below the answers."""
     drawn: gr.Textbox
     """What the page shows, as the server named it; hidden. The watch compares it with what the tab should show."""
     watch: gr.Button
@@ -72,7 +74,6 @@ class ChatPanel:
     position: gr.Markdown
     next: gr.Button
     fork: gr.Dropdown
-    branches: gr.Row
     again: gr.Button
     go_on: gr.Button
     box: gr.Textbox
@@ -125,29 +126,29 @@ def _tools() -> str:
 
 def draw_chat_panel(*, thinks: bool) -> ChatPanel:
     """Draw the conversation into the open tab. thinks: whether the model can think before it answers."""
-    earlier = gr.Button(words.EARLIER, size="sm", visible=False, elem_id="chat-earlier")
+    earlier = gr.Button(words.EARLIER, size="sm", elem_id="chat-earlier")
     messages = gr.Chatbot(
         label=words.CONVERSATION, show_label=False, elem_id="chat-messages", height="calc(100dvh - 285px)", min_height=240,
         buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=words.EMPTY_CHAT, layout="bubble",
         sanitize_html=True, allow_tags=False, feedback_options=(words.TEACH_THIS, words.WRONG),
     )  # fmt: skip
-    marks = gr.HTML(elem_id="chat-marks", visible="hidden")
+    style = gr.HTML(chat_style([]), elem_id="chat-style", visible="hidden")
     drawn = gr.Textbox(label="drawn", elem_id="chat-drawn", visible="hidden")
     watch = gr.Button("Watch", elem_id="chat-watch", visible="hidden")
-    with gr.Row(visible=False, elem_id="chat-branches") as branches:
+    with gr.Row(elem_id="chat-branches"):
         previous = gr.Button(words.PREVIOUS, size="sm", elem_id="branch-previous", min_width=60)
         position = gr.Markdown("", elem_id="branch-position")
         following = gr.Button(words.NEXT, size="sm", elem_id="branch-next", min_width=60)
         fork = gr.Dropdown([], label=words.FORK, show_label=False, container=False, elem_id="branch-fork", min_width=180)
-    again = gr.Button(words.ANSWER_AGAIN, size="sm", visible=False, elem_id="chat-again")
-    go_on = gr.Button(words.GO_ON, size="sm", visible=False, elem_id="chat-continue")
+    again = gr.Button(words.ANSWER_AGAIN, size="sm", elem_id="chat-again")
+    go_on = gr.Button(words.GO_ON, size="sm", elem_id="chat-continue")
     box = gr.Textbox(
         label=words.MESSAGE, show_label=False, placeholder=words.MESSAGE_HINT, lines=1, max_lines=8, elem_id="chat-box",
-        submit_btn=True, stop_btn=False, autofocus=True, container=False,
+        submit_btn=True, stop_btn=True, autofocus=True, container=False,
     )  # fmt: skip
     meter = gr.HTML(elem_id="chat-meter")
     return ChatPanel(
-        earlier, messages, marks, drawn, watch, previous, position, following, fork, branches, again, go_on, box, meter,
+        earlier, messages, style, drawn, watch, previous, position, following, fork, again, go_on, box, meter,
         _draw_settings(thinks),
     )  # fmt: skip
 

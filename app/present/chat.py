@@ -135,11 +135,29 @@ def _active(lessons: Sequence[int] | None) -> str:
     return f'<span class="qf-live">{"lesson" if len(lessons) == 1 else "lessons"} {shown} active</span>'
 
 
-def chat_marks(path: list[Message]) -> str:
-    """Style that names the version below answers. It is drawn by CSS, so that copying an answer copies the answer.
+def chat_style(
+    path: list[Message], *, busy: bool = False, forks: int = 0, earlier: bool = False, asked: bool = False
+) -> str:
+    """Style that names the version below answers, and hides the controls that have nothing to do.
 
-    In long conversations only where the version changes, and below the last one.
+    Versions are drawn by CSS, so that copying an answer copies the answer; in long conversations only where the version
+    changes, and below the last one. Controls are hidden by CSS, since Gradio's page may lose a change of a control that
+    comes a few milliseconds after another one, but no value.
+
+    busy: it is being answered. asked: its answer begins at once. forks: places where it could go on otherwise. earlier:
+    there is more before what is shown.
     """
+    idle = not (busy or asked)
+    needed = {
+        "#chat-box .submit-button": not busy, "#chat-box .stop-button": busy, "#chat-again": waits(path) and idle,
+        "#chat-continue": is_cut(path) and idle, "#chat-earlier": earlier, "#chat-branches": forks > 0 and idle,
+        "#branch-fork": forks > 1,
+    }  # fmt: skip
+    hidden = ",".join(control for control, wanted in needed.items() if not wanted)
+    return f"<style>{hidden}{{display:none!important}}{''.join(_version_marks(path))}</style>"
+
+
+def _version_marks(path: list[Message]) -> list[str]:
     shown = [m for m in path if m.role != "system"]
     rules, before, row = [], None, 0
     for position, m in enumerate(shown, start=1):
@@ -151,4 +169,4 @@ def chat_marks(path: list[Message]) -> str:
             place = f"#chat-messages .message-wrap > :nth-child({row} of .message-row)"
             rules.append(f'{place} .message-content:not(.thought-group *)::after{{content:"version {m.version}"}}')
         before = m.version
-    return f"<style>{''.join(rules)}</style>" if rules else ""
+    return rules

@@ -94,7 +94,7 @@ def find_lesson(db: Database, reference: str) -> LessonRecord:
     matches: list[LessonRecord] = []
     if text.isdecimal() and len(text) < 16:
         matches = _select(db, "WHERE l.number = ?", [int(text)])
-    elif len(text) >= 4 and set(text) <= set("0123456789abcdef"):
+    if not matches and len(text) >= 4 and set(text) <= set("0123456789abcdef"):  # which may begin with digits only
         matches = _select(db, "WHERE l.id >= ? AND l.id < ?", [text, text + "g"])
     unique = list({record.id: record for record in matches}.values())
     if len(unique) == 1:

@@ -418,9 +418,10 @@ class Store:
             return self._version(db, number)
         text = text.lower()
         plain = "0" if text == "base" else text.removeprefix("v")
+        found = []
         if plain.isdecimal() and len(plain) < 16:
             found = db.execute("SELECT number FROM versions WHERE number = ?", [int(plain)]).fetchall()
-        else:
+        if not found:  # a hash may begin with digits only
             rows = db.execute("SELECT number, hash FROM versions").fetchall()
             plain = text.removeprefix("qf1:")
             found = [(n,) for n, h in rows if len(plain) >= 6 and h.removeprefix("qf1:").startswith(plain)]

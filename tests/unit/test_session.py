@@ -13,7 +13,7 @@ import pytest
 
 from app import words
 from app.events.chat import ChatEvents
-from app.present.chat import chat_marks, chat_messages, is_cut, last_stats, meter
+from app.present.chat import chat_messages, chat_style, is_cut, last_stats, meter
 from app.presets import Preset, from_settings, settings_of
 from app.session import Fork, Session
 from app.wishes import Wish
@@ -21,6 +21,7 @@ from qfcore.errors import ChatBusy
 from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import Sampling
 from qfcore.runtime.template import open_template
+from qfcore.store.records import Message
 from tests.scripted_chat import CONTEXT, ScriptedRuntime, scripted_engine
 
 WORDS = ("one", "two", "three", "four")
@@ -154,7 +155,7 @@ def test_an_answer_is_marked_with_its_version_where_messages_share_a_row(session
     chat_id = session.say(None, "A?")
     session.engine.store.chats.add_message(chat_id, session.path(chat_id)[-1].id, "user", "B?")
     session.answer(chat_id).ended.wait(10)
-    assert ":nth-child(2 of .message-row)" in chat_marks(session.path(chat_id))
+    assert ":nth-child(2 of .message-row)" in chat_style(session.path(chat_id))
 
 
 def test_search_finds_words_in_any_case_of_any_alphabet(session: Session) -> None:
@@ -189,6 +190,11 @@ def events(session: Session) -> ChatEvents:
 def tab(name: str) -> gr.Request:
     """A request of a browser tab."""
     return SimpleNamespace(session_hash=name)
+
+
+def part(events: ChatEvents, view: tuple, name: str) -> object:
+    """What a view draws into one component of the chat."""
+    return view[events.outputs.index(getattr(events._chat, name))]
 
 
 def shown(view: tuple) -> list[str] | None:
@@ -263,7 +269,7 @@ def test_what_follows_an_answer_lets_go_before_another_conversation_is_drawn(eve
 
 def test_the_page_is_put_right_when_it_shows_something_else(events: ChatEvents, session: Session) -> None:
     chat_id = ask(session, None, "A?")
-    drawn = events.show(chat_id, "", tab("a"))[10]
+    drawn = part(events, events.show(chat_id, "", tab("a")), "drawn")
     assert isinstance(events.look(drawn, tab("a")), dict)  # as it should be: nothing is done
     assert isinstance(events.look("::idle", tab("unknown")), dict)
     assert isinstance(events.look("::idle", tab("a")), int)
@@ -308,7 +314,27 @@ def test_a_failed_answer_leaves_a_button_to_answer_again(
     chat_id = session.say(None, "word " * 2000)
     events.show(chat_id, "", tab("a"))
     views = list(events.answer(tab("a"), chat_id, "", "live", *[None] * 8))
-    assert "do not fit" in told[0] and views[-2][11].visible and not views[-2][12].visible
+    style = part(events, views[-2], "style")
+    assert "do not fit" in told[0] and "#chat-again" not in style and "#chat-continue" in style
+
+
+def test_controls_are_offered_when_they_have_something_to_do() -> None:
+    asked = Message(1, 1, None, "user", "A?", None, {}, "")
+    cut = Message(2, 1, 1, "assistant", "one", 0, {"cut": True}, "")
+
+    def offered(*path: Message, **state: object) -> set[str]:
+        hidden = chat_style(list(path), **state).removeprefix("<style>").split("{")[0].split(",")
+        return {
+            "#chat-box .submit-button", "#chat-box .stop-button", "#chat-again", "#chat-continue", "#chat-earlier",
+            "#chat-branches", "#branch-fork",
+        } - set(hidden)  # fmt: skip
+
+    assert offered() == {"#chat-box .submit-button"}
+    assert offered(asked) == {"#chat-box .submit-button", "#chat-again"}
+    assert offered(asked, asked=True) == {"#chat-box .submit-button"}
+    assert offered(asked, busy=True, forks=2) == {"#chat-box .stop-button", "#branch-fork"}
+    assert offered(asked, cut, forks=1) == {"#chat-box .submit-button", "#chat-continue", "#chat-branches"}
+    assert offered(asked, cut, earlier=True) == {"#chat-box .submit-button", "#chat-continue", "#chat-earlier"}
 
 
 def test_an_answer_that_goes_on_is_read_as_the_models_own_words() -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qfcore.errors import HomeError, ModelError, NotFound, StoreBusy, StoreCorrupt
+from qfcore.lesson import Lesson
 from qfcore.store.records import ModelIdentity
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, SOLVE, forget, make_pending, teach
@@ -87,6 +88,18 @@ def test_versions_are_found_by_number_name_and_hash(store: Store) -> None:
     version = teach(store, "A.")
     for reference in (1, "1", "v1", "live", version.hash, version.hash[4:14]):
         assert store.version(reference) == version
+
+
+def test_a_version_whose_hash_begins_with_digits_is_found(store: Store) -> None:
+    teach(store, "A.")
+    _sql(store, "UPDATE versions SET hash = 'qf1:8084109354' || substr(hash, 15) WHERE number = 1")
+    assert store.version("8084109354").number == store.version("808410").number == 1
+
+
+def test_a_lesson_whose_id_begins_with_digits_is_found(store: Store) -> None:
+    text = next(text for text in map("Fact {}.".format, range(1000)) if Lesson(text).id[:10].isdecimal())
+    teach(store, text)
+    assert store.lesson(Lesson(text).id[:10]).number == 1
 
 
 def test_lessons_are_found_by_number_and_id(store: Store) -> None:

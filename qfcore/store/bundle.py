@@ -129,6 +129,10 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
         raise BundleError("The bundle's note of its base model has another form than expected.")
     tables = check_tables(manifest["tables"])
     lessons = _lessons(archive, tables)
+    known = {"manifest.json", *(f"rows/{digest}.safetensors" for digest in lessons)}
+    for name in (m.filename for m in members):
+        if name not in known and not name.startswith("replay/"):
+            raise BundleError(f"The bundle holds {name[:80]!r}, which does not belong there.")
     live, needed = _check_history(model, tables, lessons)
     replays = _replays(archive, needed)
     return Bundle(model, lessons, live, tables, replays, needed)

@@ -243,11 +243,15 @@ def test_a_compressed_bundle_is_refused(written: tuple[Path, list], tmp_path: Pa
         read_bundle(path)
 
 
-def test_a_foreign_member_is_refused(written: tuple[Path, list], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("replay/../../evil.safetensors", "no replay"), ("seplay/replay-27-0123456789ab.safetensors", "belong there")],
+)
+def test_a_foreign_member_is_refused(written: tuple[Path, list], tmp_path: Path, name: str, reason: str) -> None:
     path = rewritten(written[0], tmp_path / "foreign", lambda m: None)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("replay/../../evil.safetensors", b"")
-    with pytest.raises(BundleError, match="no replay"):
+        archive.writestr(name, b"")
+    with pytest.raises(BundleError, match=reason):
         read_bundle(path)
 
 

@@ -17,10 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qfcore.engine import Engine
-from qfcore.evaluate import ask_all, ask_routed
+from qfcore.evaluate import ask_routed
 from qfcore.lesson import Lesson
 from qfcore.recipe import Recipe, recipe_named
-from qfcore.suite import TOKENS, asked_questions, ceiling_of, drift_of, lesson_of, locality_of, read_suite, scores_of
+from qfcore.suite import (
+    TOKENS,
+    asked_questions,
+    base_of,
+    ceiling_of,
+    drift_of,
+    lesson_of,
+    locality_of,
+    read_suite,
+    scores_of,
+    untaught_of,
+)
 from qfcore.teach import Teacher
 
 CHUNK = 10
@@ -82,14 +93,15 @@ def measure(engine: Engine, items: Sequence[dict], texts: Sequence[dict], option
     version = engine.store.live()
     routing = teacher.routing(version)
     questions = [question for item in sample for question in asked_questions(item)]
-    base = ask_all(engine.runtime, questions, None, max_tokens=TOKENS)
+    untaught = untaught_of(engine)
+    base = base_of(untaught, questions)
     started = time.perf_counter()
     active = [routing.of_text(question) for question in questions]
     routed = (time.perf_counter() - started) / len(questions)
     taught = ask_routed(engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS)
     value = {
         "taught": scores_of(sample, taught), "base": scores_of(sample, base),
-        "ceiling": ceiling_of(engine, [lesson_of(item) for item in sample], sample),
+        "ceiling": ceiling_of(untaught, [lesson_of(item) for item in sample], sample),
         "locality": locality_of(sample, base, taught),
         "active_per_question": statistics.mean(len(found.lesson_ids) for found in active),
         "route_and_solve_seconds": round(routed, 4),

@@ -16,15 +16,16 @@ import psutil
 from qfcore.answers import says
 from qfcore.engine import Engine
 from qfcore.errors import LessonError
-from qfcore.evaluate import ask_all, ask_routed
+from qfcore.evaluate import ask_routed
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, check_lesson
-from qfcore.observe import teacher_messages
+from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.routing import Routing
-from qfcore.runtime.protocol import Progress
+from qfcore.runtime.protocol import ANY_QUESTION, Progress
 from qfcore.store.store import Store
 from qfcore.teach import Teacher
+from qfcore.untaught import Untaught
 
 TOKENS = 32
 _WILSON_Z = 1.959964
@@ -58,11 +59,12 @@ def wilson(hits: int, total: int) -> list[float]:
 
 def measure_suite(
     items: Sequence[dict], recipe: Recipe, *, home: str | Path | None = None, model: str | None = None,
-    texts: Sequence[dict] = (), everything: bool = False, on_progress: Progress | None = None,
+    texts: Sequence[dict] = (), everything: bool = False, fresh: bool = False, on_progress: Progress | None = None,
 ) -> dict:  # fmt: skip
     """Teach all lessons together in a scratch store and ask.
 
     everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
+    fresh: ask the untaught model too, also what it was asked in earlier runs (qfcore/untaught.py).
 
     Raises:
         LessonError: an item lacks `lesson`, `question` or `accept`.
@@ -77,7 +79,8 @@ def measure_suite(
         with tempfile.TemporaryDirectory(prefix="qfchat-eval-") as folder:
             store = Store.open(Path(folder), engine.store.model)
             try:
-                return _measure(engine, store, items, recipe, texts, everything, tell)
+                untaught = untaught_of(engine, fresh=fresh)
+                return _measure(engine, store, items, recipe, texts, everything, untaught, tell)
             finally:
                 store.close()
     finally:
@@ -86,7 +89,7 @@ def measure_suite(
 
 def _measure(
     engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], everything: bool,
-    tell: Progress,
+    untaught: Untaught, tell: Progress,
 ) -> dict:  # fmt: skip
     engine.prepare(lambda f, text: tell(0.1 * f, text))
     knowledge = Knowledge(store, store.model.architecture, engine.replay)
@@ -98,14 +101,12 @@ def _measure(
     route = learned.routing.adapter
     questions = [q for item in items for q in asked_questions(item)]
     asking = time.perf_counter()
-    base = ask_all(
-        engine.runtime, questions, None, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t)
-    )
+    base = base_of(untaught, questions, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
     taught = ask_routed(
         engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)
     )
     tell(0.85, "Asking with the lesson in the prompt (ceiling)")
-    ceiling = ceiling_of(engine, lessons, items)
+    ceiling = ceiling_of(untaught, lessons, items)
     learned.seconds["ask"] = time.perf_counter() - asking
     value = {
         "lessons": len(items),
@@ -120,6 +121,7 @@ def _measure(
         "scope": _scopes(items, learned.routing, [lesson.id for lesson in lessons]),
         "memory_bytes": psutil.Process().memory_info().rss,
         "answers": _answers(items, base, taught),
+        "untaught": {"asked": untaught.asked, "remembered": untaught.remembered},
     }
     if texts:
         tell(0.93, "Reading texts for the perplexity drift")
@@ -174,12 +176,24 @@ def scores_of(items: Sequence[dict], answers: Sequence[str]) -> dict:
     }  # fmt: skip
 
 
-def ceiling_of(engine: Engine, lessons: Sequence, items: Sequence[dict]) -> dict:
+def untaught_of(engine: Engine, *, fresh: bool = False) -> Untaught:
+    """The untaught model of an engine, which remembers what it was asked. fresh: it remembers nothing yet."""
+    folder = engine.paths.models / "untaught"
+    return Untaught(engine.runtime, folder, engine.store.model.sha256, fresh=fresh)
+
+
+def base_of(untaught: Untaught, questions: Sequence[str], *, on_progress: Progress | None = None) -> list[str]:
+    """What the untaught model answers to each question, asked like `ask_routed` asks the taught one."""
+    conversations = [student_messages(question) for question in questions]
+    like = [ANY_QUESTION] * len(conversations)
+    return untaught.answers(conversations, max_tokens=TOKENS, like=like, on_progress=on_progress)
+
+
+def ceiling_of(untaught: Untaught, lessons: Sequence, items: Sequence[dict]) -> dict:
     """Recall and generalisation with the lesson in the prompt."""
     asked = [(lesson, q) for lesson, item in zip(lessons, items, strict=True) for q in _prompted(item)]
     conversations = [teacher_messages(lesson, question) for lesson, question in asked]
-    tokens = engine.runtime.complete_many(conversations, max_tokens=TOKENS, adapter=None)
-    answers = iter([engine.runtime.detokenize(t) for t in tokens])
+    answers = iter(untaught.answers(conversations, max_tokens=TOKENS))
     recall, generalisation = [], []
     for item in items:
         recall.append(says(next(answers), item["accept"]))
@@ -260,5 +274,7 @@ def table_lines(value: dict) -> list[str]:
     if "drift" in value:
         lines.append(f"  perplexity taught / base: {value['drift']['ratio']:.4f}")
     lines.append(f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}")
-    lines.append(f"  all questions asked in {value['seconds']['ask']:.0f} s")
+    remembered = value["untaught"]["remembered"]
+    again = f", {remembered} answers of the untaught model remembered (--fresh asks again)" if remembered else ""
+    lines.append(f"  all questions asked in {value['seconds']['ask']:.0f} s{again}")
     return lines

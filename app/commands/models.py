@@ -56,6 +56,9 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--everything", help="All lessons active for every question, as in exported weights.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ask the untaught model again, too; its answers are remembered.")
+    ] = False,
     home: Home = None,
     model: Model = None,
     as_json: AsJson = False,
@@ -67,7 +70,7 @@ def evaluate(
     texts = read_suite(text, None) if text is not None else []
     with progress() as tell:
         value = measure_suite(
-            items, recipe, home=home, model=model, texts=texts, everything=everything, on_progress=tell
+            items, recipe, home=home, model=model, texts=texts, everything=everything, fresh=fresh, on_progress=tell
         )
     value = {"suite": suite.name, "method": method, "everything": everything, **value}
     show(value, as_json, table_lines(value))

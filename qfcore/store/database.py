@@ -23,6 +23,10 @@ BEFORE = "store.before-{}.db"
 """Copy that is made before a migration, named by its first step."""
 WAIT_SECONDS = 10.0
 """How long a statement waits for another process's commit."""
+_SAFETY = {"foreign_keys": 1, "trusted_schema": 0, "cell_size_check": 1, "secure_delete": 1}
+"""How every connection is set: SQLite says nothing of a setting that it does not take."""
+_EXTRA = 3
+"""The number of `synchronous = EXTRA`."""
 _HASHED_ANYWAY = {"rows"}
 """Tables that the check at the start leaves out: they are big, and their bytes are hashed whenever they are read."""
 
@@ -58,7 +62,8 @@ class StoreDatabase:
                 if not self.path.exists():
                     os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
                 self._connect(f"file:{_quoted(self.path)}?mode=rw")
-                self._prepare()
+                with self._closed_on_failure():
+                    self._prepare()
             except BaseException:
                 self._release()
                 raise
@@ -69,9 +74,13 @@ class StoreDatabase:
         )
         self.db = Database(self._connection)
         self._connection.create_function("fold", 1, str.casefold, deterministic=True)
+        with self._closed_on_failure(), _explained(self.path.parent):
+            self._check()
+
+    @contextlib.contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
         try:
-            with _explained(self.path.parent):
-                self._check()
+            yield
         except BaseException:
             self._connection.close()
             raise
@@ -79,8 +88,8 @@ class StoreDatabase:
     def _check(self) -> None:
         """Whether this is a store, and ours, and one that this program knows."""
         try:
-            for pragma in ("foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON", "secure_delete = ON"):
-                self._connection.execute(f"PRAGMA {pragma}")
+            for name, value in _SAFETY.items():
+                self._set(name, value)
             self._owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
             self._fresh = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             applied = {m.name for m in migrations.applied(self.db)}
@@ -106,15 +115,34 @@ class StoreDatabase:
 
     def _prepare(self) -> None:
         self._check_pages()
-        self._connection.execute("PRAGMA journal_mode = DELETE")
-        self._connection.execute("PRAGMA synchronous = EXTRA")
+        self._use_rollback_journal()
+        self._set("synchronous", _EXTRA)
         if self._owner != APPLICATION_ID:
-            self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._set("application_id", APPLICATION_ID)
         pending = list(migrations.pending(self.db))
         if pending and not self._fresh:
             copy_database(self._connection, self.path.with_name(BEFORE.format(pending[0].name)))
         if pending:
             migrations.apply(self.db)
+
+    def _set(self, name: str, value: int) -> None:
+        """Set a pragma and read it back; HomeError when SQLite did not take it."""
+        self._connection.execute(f"PRAGMA {name} = {value}")
+        found = self._connection.execute(f"PRAGMA {name}").fetchone()
+        if found != (value,):
+            raise HomeError(
+                f"SQLite {sqlite3.sqlite_version} did not take the setting {name} = {value} (it has "
+                f"{found[0] if found else 'no such setting'}), without which {self.path} would not be safe. Nothing was "
+                "changed. Use a Python with a complete SQLite."
+            )
+
+    def _use_rollback_journal(self) -> None:
+        found = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+        if found != "delete":
+            raise StoreBusy(
+                f"{self.path} keeps the journal mode {found!r} while another program has it open; QF Chat writes only with the "
+                "rollback journal. Close the other program, then try again; nothing was changed."
+            )
 
     def _check_pages(self) -> None:
         """A store whose pages are damaged is never written: that could spread the damage."""

@@ -141,3 +141,51 @@ def test_every_zeroed_page_is_found_or_touches_nothing(store: Store, tmp_path: P
             continue
         assert not opened.verify().ok or (opened.versions(), opened.lessons()) == before
         opened.close()
+
+
+class _Deaf(sqlite3.Connection):
+    """A SQLite that does not take a setting, and says nothing of it, as SQLite does."""
+
+    setting, value = "", "0"
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
+        if statement.startswith(f"PRAGMA {self.setting} = "):
+            statement = f"PRAGMA {self.setting} = {self.value}"
+        return super().execute(statement, *values)
+
+
+@pytest.mark.parametrize("setting", ["foreign_keys", "trusted_schema", "secure_delete", "cell_size_check", "synchronous"])
+def test_a_setting_that_sqlite_does_not_take_is_told(store: Store, tmp_path: Path, monkeypatch, setting: str) -> None:  # noqa: ANN001
+    store.close()
+    before = (store.folder / "store.db").read_bytes()
+    connect = sqlite3.connect
+    monkeypatch.setattr(_Deaf, "setting", setting)
+    monkeypatch.setattr(_Deaf, "value", "1" if setting == "trusted_schema" else "0")
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=_Deaf, **named))
+    with pytest.raises(HomeError, match=f"did not take the setting {setting}"):
+        Store.open(tmp_path, IDENTITY)
+    assert (store.folder / "store.db").read_bytes() == before
+    monkeypatch.undo()
+    Store.open(tmp_path, IDENTITY).close()  # the lock was given back
+
+
+def test_another_journal_is_given_up_or_named(store: Store, tmp_path: Path, monkeypatch) -> None:  # noqa: ANN001
+    teach(store, "A.")
+    store.close()
+    monkeypatch.setattr("qfcore.store.database.WAIT_SECONDS", 0.05)
+    other = sqlite3.connect(store.folder / "store.db")
+    assert other.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    assert other.execute("SELECT count(*) FROM lessons").fetchone() == (1,)
+    with pytest.raises(StoreBusy, match="another program"):
+        Store.open(tmp_path, IDENTITY)
+    other.close()
+    opened = Store.open(tmp_path, IDENTITY)
+    assert _sql(store.folder, "PRAGMA journal_mode") == [("delete",)] and len(opened.lessons()) == 1
+    opened.close()
+    monkeypatch.setattr(_Deaf, "setting", "journal_mode")
+    monkeypatch.setattr(_Deaf, "value", "WAL")
+    _sql(store.folder, "PRAGMA journal_mode = WAL")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=_Deaf, **named))
+    with pytest.raises(StoreBusy, match="keeps the journal mode 'wal'"):
+        Store.open(tmp_path, IDENTITY)

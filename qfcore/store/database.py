@@ -140,8 +140,8 @@ class StoreDatabase:
         found = self._connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
         if found != "delete":
             raise StoreBusy(
-                f"{self.path} keeps the journal mode {found!r} while another program has it open; QF Chat writes only with the "
-                "rollback journal. Close the other program, then try again; nothing was changed."
+                f"{self.path} keeps the journal mode {found!r}, as while another program has it open; QF Chat writes only "
+                "with the rollback journal. Close the other program, then try again; nothing was changed."
             )
 
     def _check_pages(self) -> None:

@@ -15,6 +15,9 @@ MAX_BODY = 2 << 20
 """Largest request body in bytes; a lesson has at most 4,000 characters."""
 MAX_AT_ONCE = 16
 """Requests of programs that are worked on or wait; the model computes one at a time, so more would only wait longer."""
+_LIGHT = ("/v1/models", "/api/status", "/api/lessons", "/api/versions", "/api/diff", "/api/docs", "/api/static",
+          "/api/openapi.json")  # fmt: skip
+"""What programs read at little cost, however many they are; all else of theirs is work."""
 COOKIE = "qfchat"
 _CLOSED = ("/proxy=", "/deep_link", "/monitoring")
 _HEADERS = {
@@ -131,8 +134,12 @@ def _closed(path: str) -> Response | None:
 
 
 def _is_work(scope: Scope) -> bool:
-    """Whether a program asks for something that the model computes or that changes the knowledge."""
-    return scope.get("method") not in ("GET", "HEAD", "OPTIONS") and scope.get("path", "/").startswith(("/v1/", "/api/"))
+    """Whether a program asks for something that the model computes, that reads whole files or that changes the knowledge."""
+    path = scope.get("path", "/")
+    if not path.startswith(("/v1/", "/api/")):
+        return False
+    light = any(path == name or path.startswith(f"{name}/") for name in _LIGHT)
+    return not light or scope.get("method") not in ("GET", "HEAD", "OPTIONS")
 
 
 def _too_many() -> Response:

@@ -214,8 +214,9 @@ FORGOTTEN = "Forgotten. Version {number} is live."
 
 PROOF = "Proof and backup"
 PROOF_INTRO = (
-    "**Verify** derives the hash of every lesson, its rows, every version, the replay and the model file anew. **Back up** "
-    "copies all knowledge and conversations and verifies the copy; `qfchat restore-backup` puts it back."
+    "**Verify** derives the hash of every lesson, its rows, every version, the replay, the solved weights and the model "
+    "file anew. **Back up** copies all knowledge and conversations and verifies the copy; `qfchat restore-backup` puts it "
+    "back."
 )
 VERIFY, BACK_UP = "Verify", "Back up"
 VERIFIED, NOT_VERIFIED = "Everything matches.", "Something does not match:"
@@ -224,7 +225,7 @@ CHECKED = {
     "database": "database file, its pages and references", "lessons": "lessons against their hashes",
     "rows": "rows of lessons against their hashes", "versions": "versions, and their chain",
     "seals": "names, sources, times and report cards against their seals", "replays": "replay files that versions name",
-    "model": "model file",
+    "adapters": "solved weights kept as files", "model": "model file",
 }  # fmt: skip
 
 FORMAT = "What"

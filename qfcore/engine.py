@@ -619,13 +619,15 @@ class Engine:
             )  # fmt: skip
 
     def verify(self) -> VerifyReport:
-        """Re-derive every hash of the store, and the base file's."""
+        """Re-derive every hash of the store, the cached adapters' and the base file's. Damaged caches are deleted."""
         report = self.store.verify()
         path = self.runtime.facts.path
         checked, problems = dict(report.checked), list(report.problems)
         needed = self.store.needed_replays()
         checked["replays"] = len(needed)
         problems += replay_problems(needed, self.store.folder, self._shared_replays)
+        checked["adapters"], damaged = self.knowledge.check_files()
+        problems += damaged
         checked["model"] = 1
         cache = self.paths.temporary / "verify.json"
         cache.unlink(missing_ok=True)

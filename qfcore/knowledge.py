@@ -1,13 +1,15 @@
 """From a set of lessons to an adapter file: solve, cache by content, and find again."""
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qfcore.delta import Delta
-from qfcore.errors import LessonError, StoreCorrupt
+from qfcore.errors import HomeError, LessonError, StoreCorrupt
 from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.recipe import Recipe
 from qfcore.replay import Replay
@@ -18,6 +20,8 @@ from qfcore.store.store import Store
 
 if TYPE_CHECKING:
     from qfcore.solve import ReplayBasis
+
+log = logging.getLogger(__name__)
 
 Entry = tuple[str, str]
 """(lesson id, rows digest)."""
@@ -44,7 +48,7 @@ class Knowledge:
         self._replay, self._replay_of = replay, replay_of or (lambda _: replay())
         self._folder = store.folder / "adapters"
         self._bases: dict[tuple, ReplayBasis] = {}
-        self._sound: dict[str, Path] = {}
+        self._sound: dict[str, tuple[Path, tuple]] = {}
         self._lock = threading.Lock()
         self._solving: dict[str, threading.Lock] = {}
         self._basis_lock = threading.Lock()
@@ -94,12 +98,13 @@ class Knowledge:
         """The adapter file of a set of lessons, named by its content; solved when it is not there.
 
         Raises:
-            LessonError, StoreCorrupt: see `solve`.
+            LessonError, StoreCorrupt: see `solve`. HomeError, ExportError: the file cannot be written.
         """
         content = content_hash(self._store.model.sha256, settings, entries)
         name = content.removeprefix("qf1:")[:32]
-        if (sound := self._sound.get(name)) is not None and sound.exists():
-            return sound
+        path, stamp = self._sound.get(name, (None, None))
+        if stamp is not None and _stamp(path) == stamp:
+            return path
         with self._lock:
             alone = self._solving.setdefault(name, threading.Lock())
         with alone:  # one solve a set; other sets do not wait for it
@@ -107,29 +112,46 @@ class Knowledge:
                 path = self._find(name)
                 if path is None:
                     path = self._write(self.solve([(entry[0], rows(entry)) for entry in entries], settings), name, content)
-                self._sound[name] = path
+                self._sound[name] = path, _stamp(path)
                 return path
             finally:
                 with self._lock:
                     self._solving.pop(name, None)
 
+    def check_files(self) -> tuple[int, list[str]]:
+        """Read every adapter file: how many there are, and what is wrong. A damaged one is deleted; it is only a cache."""
+        count, problems = 0, []
+        for path in sorted(self._folder.glob("*-*.gguf")):
+            with suppress(FileNotFoundError):  # dropped meanwhile, for a newer one
+                count += 1
+                if not _is_sound(path):
+                    problems.append(f"adapter {path.stem[:12]}: its file is damaged or cannot be read; {_drop(path)}")
+        return count, problems
+
     def _find(self, name: str) -> Path | None:
-        """A cached file whose bytes still have the hash in its name; a damaged one is deleted and solved again."""
+        """A cached file that is sound; a damaged one is deleted and solved again."""
         for path in self._folder.glob(f"{name}-*.gguf"):
-            if path == _named_by_hash(path, name):
-                return path
-            path.unlink()
+            with suppress(FileNotFoundError):
+                if _is_sound(path):
+                    return path
+                log.warning("%s is damaged; %s", path, _drop(path))
         return None
 
     def _write(self, delta: Delta, name: str, content: str) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._lock:
-            for old in sorted(self._folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
-                old.unlink()
-        metadata = {"content": content, "base.sha256": self._store.model.sha256}
         unnamed = self._folder / f"{name}.gguf"
-        write_adapter(delta, unnamed, architecture=self._architecture, metadata=metadata)
-        return unnamed.replace(_named_by_hash(unnamed, name))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                for old in sorted(self._folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
+                    old.unlink()
+            metadata = {"content": content, "base.sha256": self._store.model.sha256}
+            write_adapter(delta, unnamed, architecture=self._architecture, metadata=metadata)
+            return unnamed.replace(_named_by_hash(unnamed, name))
+        except OSError as error:
+            raise HomeError(
+                f"The solved weights could not be kept in {self._folder} ({error.strerror or error}). Free some space, or "
+                "look at the disk; what was taught is intact."
+            ) from error
 
     def _basis(self, settings: dict) -> "ReplayBasis":
         replay = self._replay_of(settings["replay"])
@@ -147,4 +169,40 @@ class Knowledge:
 
 
 def _named_by_hash(path: Path, name: str) -> Path:
-    return path.with_name(f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.gguf")
+    return path.with_name(f"{name}-{_beginning_of_hash(path.read_bytes())}.gguf")
+
+
+def _beginning_of_hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file's bytes have the hash in its name and are of the set in its name; raises FileNotFoundError."""
+    name, _, digest = path.stem.partition("-")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return _beginning_of_hash(data) == digest and f"qf1:{name}".encode() in data
+
+
+def _drop(path: Path) -> str:
+    """Delete a damaged file; what became of it, as the end of a sentence."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return f"it could not be deleted ({error.strerror or error}), and is never used"
+    return "it was deleted, and the next answer that needs it solves it anew from the lessons"
+
+
+def _stamp(path: Path) -> tuple | None:
+    """What changes when a file is written; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino

@@ -41,7 +41,7 @@ def files_router(session: Session) -> APIRouter:
             answers=[schemas.AnswersOut(question=a.question, old=a.old, new=a.new, same=a.same) for a in found.answers],
         )  # fmt: skip
 
-    @router.get("/verify", tags=["Status"], summary="Re-derive every hash of the store, and the base file's")
+    @router.get("/verify", tags=["Status"], summary="Re-derive every hash: of the store, the cached adapters, the base")
     def verify() -> schemas.Verified:
         found = session.engine.verify()
         return schemas.Verified(ok=found.ok, checked=found.checked, problems=found.problems)

@@ -137,7 +137,7 @@ def compare(
 
 @cli.command()
 def verify(home: Home = None, model: Model = None, as_json: AsJson = False) -> None:
-    """Re-derive every hash: lessons, rows, versions, replay, the base file."""
+    """Re-derive every hash: lessons, rows, versions, replay, cached adapters, the base file."""
     with opened(home, model, read_only=True) as engine:
         report = engine.verify()
     show({"ok": report.ok, "checked": report.checked, "problems": report.problems}, as_json, verify_lines(report))

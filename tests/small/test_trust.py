@@ -40,18 +40,21 @@ def test_versions_say_what_they_added(taught: Path) -> None:
     assert "+ Ash is a heron." in shown
 
 
-def test_a_damaged_replay_is_found_by_verify_and_healed(taught: Path) -> None:
+def test_a_damaged_replay_and_adapter_are_found_by_verify_and_healed(taught: Path) -> None:
     [replay] = folder_of(taught).glob("replay-*.safetensors")
+    adapters = {path: path.read_bytes() for path in (folder_of(taught) / "adapters").glob("*.gguf")}
     sound = replay.read_bytes()
-    data = bytearray(sound)
-    data[len(data) // 2] ^= 1
-    replay.write_bytes(bytes(data))
+    for path in (replay, *adapters):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
     found = run("verify", home=taught, code=8)
-    assert not found["ok"] and len(found["problems"]) == 1 and "puts it back" in found["problems"][0]
-    for adapter in (folder_of(taught) / "adapters").glob("*"):
-        adapter.unlink()
+    assert not found["ok"] and len(found["problems"]) == 1 + len(adapters) and "puts it back" in found["problems"][0]
+    assert all("solves it anew" in problem for problem in found["problems"][1:])
     assert run("ask", "What is Ash?", home=taught)["answer"]  # solved again, so the replay is needed and healed
     assert replay.read_bytes() == sound and run("verify", home=taught)["ok"]
+    again = [path for path in adapters if path.exists()]
+    assert again and all(path.read_bytes() == adapters[path] for path in again)
 
 
 def test_a_damaged_store_is_refused_by_writers_and_a_backup_put_back(taught: Path) -> None:
@@ -65,7 +68,7 @@ def test_a_damaged_store_is_refused_by_writers_and_a_backup_put_back(taught: Pat
     assert run("versions", home=taught) == before and run("verify", home=taught)["ok"]
 
 
-def test_a_bundle_with_another_replay_is_refused_and_can_be_reobserved(taught: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_another_replay_is_refused_and_the_way_to_study_it_anew_is_named(taught: Path, tmp_path: Path) -> None:
     forged = tmp_path / "forged.qfbundle"
     with zipfile.ZipFile(taught / "all.qfbundle") as old, zipfile.ZipFile(forged, "w") as new:
         for member in old.infolist():

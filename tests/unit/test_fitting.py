@@ -13,8 +13,9 @@ from qfcore.fitting import check_fit, check_layer
 from qfcore.models.gguf_check import TensorPlace
 from qfcore.store.bundle import Bundle
 from qfcore.store.records import PendingLesson
-from tests.conftest import IDENTITY, make_pending, make_rows
-from tests.scripted_engine import INPUTS, OUTPUTS, ScriptedRuntime
+from qfcore.store.store import Store
+from tests.conftest import IDENTITY, make_pending, make_rows, teach
+from tests.scripted_engine import INPUTS, OUTPUTS, ScriptedRuntime, scripted_engine
 
 
 @pytest.fixture
@@ -64,3 +65,33 @@ def test_lessons_of_two_layers_are_not_mixed() -> None:
     check_layer([make_pending("A.")], 1)
     with pytest.raises(BundleError, match="taught at layer 1, those of this home .* layer 7"):
         check_layer([make_pending("A.")], 7)
+
+
+def test_the_lessons_of_another_base_are_observed_anew_on_this_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ("The otter is called Momo.", "The heron is called Ash.")
+    teach(store, *texts, "The newt is called Olm.")
+    store.commit(
+        keep=[e for e in store.live().entries if store.lesson(e[0]).lesson.text in texts], solve=store.live().solve,
+        kind="forget", message="Olm", expect_live=None,
+    )  # fmt: skip
+    store.write_bundle(tmp_path / "all.qfbundle")
+    engine, direct = scripted_engine(tmp_path / "home"), scripted_engine(tmp_path / "direct")
+    with pytest.raises(BundleError, match="--reobserve"):
+        engine.import_bundle(engine.read_bundle(tmp_path / "all.qfbundle"))
+    assert engine.store.is_fresh
+    scripts, observe = [], engine.runtime.observe
+    monkeypatch.setattr(engine.runtime, "observe", lambda s, **more: scripts.extend(s) or observe(s, **more))
+    version, preview, states = engine.reobserve_bundle(tmp_path / "all.qfbundle")
+    assert [state.state for state in states] == ["observed", "observed"]
+    assert all(any(text in str(script.messages) for script in scripts) for text in texts)  # the teacher reads each lesson
+    records = engine.store.lessons(version)
+    assert {r.lesson.text for r in records} == set(texts) == {p.lesson.text for p in preview.pending}
+    assert not {r.rows_digest for r in records} & {digest for _, digest in store.version(1).entries}
+    taught, _ = direct.teach_many([r.lesson for r in records])
+    direct.apply(taught)
+    assert version.content == direct.store.live().content  # as if they had been taught here, to the bit
+    for opened in (engine, direct):
+        assert opened.verify().ok
+        opened.close()

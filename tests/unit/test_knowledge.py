@@ -180,3 +180,54 @@ def test_the_norm_of_a_weight_is_read_from_the_file(tmp_path: Path, kind: str) -
         write()
     assert down_norm(tmp_path / "m.gguf", 1) == pytest.approx(np.linalg.norm(weight), rel=0.01)
     assert down_norm(tmp_path / "m.gguf", 0) is None
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_damaged_adapter_is_never_used_but_solved_again_to_the_same_bytes(home: _Home, restarted: bool) -> None:
+    version = home.store.live()
+    path = home.knowledge.adapter(version)
+    sound = path.read_bytes()
+    for damage in (_flip, lambda path: path.write_bytes(sound[:100]), Path.unlink):
+        damage(path)
+        knowledge = Knowledge(home.store, "llama", _replay) if restarted else home.knowledge
+        assert knowledge.adapter(version) == path and path.read_bytes() == sound
+
+
+def test_the_adapter_of_other_lessons_is_not_taken_for_these(home: _Home) -> None:
+    path = home.knowledge.adapter(home.store.live())
+    sound = path.read_bytes()
+    home.commit(home.store.live().entries[:2])
+    other = home.knowledge.adapter(home.store.live())
+    hashed = other.stem.partition("-")[2]
+    forged = path.with_name(f"{path.stem.partition('-')[0]}-{hashed}.gguf")  # its bytes have the hash in its name
+    path.unlink()
+    forged.write_bytes(other.read_bytes())
+    again = Knowledge(home.store, "llama", _replay).adapter(home.store.version(1))
+    assert again.read_bytes() == sound and not forged.exists()
+
+
+def test_damaged_adapters_are_found_and_dropped_when_all_are_checked(home: _Home, monkeypatch) -> None:  # noqa: ANN001
+    first = home.knowledge.adapter(home.store.live())
+    home.commit(home.store.live().entries[:2])
+    second = home.knowledge.adapter(home.store.live())
+    assert home.knowledge.check_files() == (2, [])
+    sound = second.read_bytes()
+    _flip(second)
+    count, [problem] = home.knowledge.check_files()
+    assert count == 2 and second.stem[:12] in problem and "solves it anew" in problem
+    assert first.exists() and not second.exists() and home.knowledge.check_files() == (1, [])
+    assert home.knowledge.adapter(home.store.live()).read_bytes() == sound
+    _flip(second)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert "could not be deleted (Permission denied), and is never used" in home.knowledge.check_files()[1][0]
+    assert Knowledge(home.store, "llama", _replay).adapter(home.store.live()).read_bytes() == sound

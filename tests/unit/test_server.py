@@ -1,5 +1,6 @@
 """Starting the window: a port that is taken, a native window."""
 
+import os
 import socket
 import sys
 import types
@@ -9,6 +10,7 @@ import pytest
 
 from app import server
 from qfcore.errors import PortInUse, QFError
+from tests.serving import listening
 
 
 class _Server:
@@ -53,3 +55,19 @@ def test_a_port_that_is_taken_is_named_with_another_one() -> None:
 def test_an_address_of_another_computer_is_refused_in_words() -> None:
     with pytest.raises(PortInUse, match="192.0.2.1:8000 cannot be opened"):
         server.check_port(8000, "192.0.2.1")
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's tables")
+def test_what_watches_the_app_sees_every_address_that_it_would_open() -> None:
+    before = listening(os.getpid())
+    hosts = [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0")]
+    hosts += [(socket.AF_INET6, "::1"), (socket.AF_INET6, "::")] if Path("/proc/net/if_inet6").exists() else []
+    opened = []
+    for family, host in hosts:
+        opened.append(socket.create_server((host, 0), family=family))
+    try:
+        assert listening(os.getpid()) - before == {s.getsockname()[:2] for s in opened}
+    finally:
+        for one in opened:
+            one.close()
+    assert listening(os.getpid()) == before

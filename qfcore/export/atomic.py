@@ -86,6 +86,20 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def rust_errors_as_pythons() -> Iterator[None]:
+    """Let libraries in Rust (safetensors, tokenizers), which have exceptions of their own, fail as Python does: OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        code = re.search(r"\(os error (\d+)\)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+
+
 def remove_partials(folder: Path) -> int:
     """Delete what killed processes left behind, not what others write now; the number of files and folders removed."""
     left = [entry for entry in folder.glob(f".*{_SUFFIX}") if not _is_written(entry)]

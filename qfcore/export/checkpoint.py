@@ -8,7 +8,7 @@ import numpy as np
 
 from qfcore.delta import Delta
 from qfcore.errors import ExportError
-from qfcore.export.atomic import atomic_folder
+from qfcore.export.atomic import atomic_folder, rust_errors_as_pythons
 from qfcore.export.peft import module_path
 
 TYPES = ("bfloat16", "float16", "float32")
@@ -51,7 +51,7 @@ def write_checkpoint(
             raise ExportError(f"The edited weight is {tuple(weight.shape)}, the change {tuple(change.shape)}: another base.")
         with torch.no_grad():
             weight.copy_((weight.float() + change).to(weight.dtype))
-    with atomic_folder(folder) as made:
+    with atomic_folder(folder) as made, rust_errors_as_pythons():
         tell(0.7, "Writing safetensors")
         model.save_pretrained(made)
         if base.is_dir():

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from qfcore.delta import Delta
 from qfcore.export.atomic import atomic_folder
@@ -40,5 +40,5 @@ def write_peft(delta: Delta, folder: Path, *, base: str, card: str) -> None:
     }
     with atomic_folder(folder) as made:
         (made / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-        save_file(factors, made / "adapter_model.safetensors", metadata={"format": "pt"})
+        (made / "adapter_model.safetensors").write_bytes(save(factors, metadata={"format": "pt"}))
         (made / "README.md").write_text(card, encoding="utf-8")

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -60,6 +61,19 @@ ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
     return fails_fd(fd) ? -1 : NEXT(pwrite64)(fd, data, size, at);
 }
 ssize_t writev(int fd, const struct iovec *parts, int count) { return fails_fd(fd) ? -1 : NEXT(writev)(fd, parts, count); }
+ssize_t sendfile(int to, int from, off_t *at, size_t size) { return fails_fd(to) ? -1 : NEXT(sendfile)(to, from, at, size); }
+ssize_t sendfile64(int to, int from, off64_t *at, size_t size) {
+    return fails_fd(to) ? -1 : NEXT(sendfile64)(to, from, at, size);
+}
+ssize_t copy_file_range(int from, off64_t *at, int to, off64_t *into, size_t size, unsigned flags) {
+    return fails_fd(to) ? -1 : NEXT(copy_file_range)(from, at, to, into, size, flags);
+}
+FILE *fopen(const char *path, const char *mode) {
+    return strpbrk(mode, "wa+") && fails(path) ? NULL : NEXT(fopen)(path, mode);
+}
+FILE *fopen64(const char *path, const char *mode) {
+    return strpbrk(mode, "wa+") && fails(path) ? NULL : NEXT(fopen64)(path, mode);
+}
 int fsync(int fd) { return fails_fd(fd) ? -1 : NEXT(fsync)(fd); }
 int fdatasync(int fd) { return fails_fd(fd) ? -1 : NEXT(fdatasync)(fd); }
 int ftruncate(int fd, off_t size) { return fails_fd(fd) ? -1 : NEXT(ftruncate)(fd, size); }

@@ -20,8 +20,8 @@ from tests.tiny_models import write_tiny_model
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    started = Nursery()
+def nursery(tmp_path_factory: pytest.TempPathFactory):
+    started = Nursery(build_shim(tmp_path_factory.mktemp("shim")))
     yield started
     started.close()
 
@@ -62,16 +62,11 @@ def memory(tmp_path: Path):
 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_each_operation_of_the_disk_fails_once(name: str, tmp_path: Path, memory: Path) -> None:
-    kinds = 4 if SOAK or name == "commit" else 2
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.worker", "fail-each", name, str(memory), str(kinds)], cwd=ROOT,
-        capture_output=True, text=True, env={**os.environ, "LD_PRELOAD": str(build_shim(tmp_path))}, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    counts = json.loads(done.stdout)
+def test_each_operation_of_the_disk_fails_once(name: str, nursery: Nursery, memory: Path) -> None:
+    counts = json.loads(nursery.run(f"fail-each:{name}", memory)[-1])
     print(f"{name}: {counts['tried']} failed operations, {counts['refused']} told; nothing lost")
-    assert counts["tried"] > 15 * kinds // 2 and counts["refused"] > 5 * kinds // 2
+    least = counts["kinds"] / counts["stride"]
+    assert counts["tried"] > 7 * least and counts["refused"] > 2 * least
 
 
 @pytest.mark.timeout(7200)
@@ -81,7 +76,7 @@ def test_killed_while(name: str, nursery: Nursery, memory: Path) -> None:
     for attempt in range(KILLS):
         # What is quick is over within 0.03 s; as long as none was hit in the middle, they are killed sooner each time.
         longest = 0.03 if begun > finished else 0.03 * 0.7**attempt
-        told = nursery.run_and_kill(f"repeat-{name}", memory, longest=longest, after="begun")
+        told = nursery.run_and_kill(f"repeat:{name}", memory, longest=longest, after="begun")
         done = {line.removeprefix("done ") for line in told if line.startswith("done ")}
         for line in told:
             home = line.removeprefix("begun ")
@@ -89,7 +84,7 @@ def test_killed_while(name: str, nursery: Nursery, memory: Path) -> None:
                 SCENARIOS[name]().check(memory / home, home in done)
                 begun += 1
         finished += len(done)
-        for home in memory.glob("home-*"):
+        for home in (*memory.glob("home-*"), *memory.glob("before-*")):
             shutil.rmtree(home)
     print(f"{name}: killed in {begun - finished} of {begun}, {finished} were acknowledged; none lost, none half done")
     assert begun > finished  # some were killed in the middle

@@ -19,13 +19,16 @@ KILLS = 200 if SOAK else 20
 
 
 class Nursery:
-    """A process that has imported everything and forks children that are killed."""
+    """A process that has imported everything and forks children that are killed.
 
-    def __init__(self) -> None:
+    shim: the library of `build_shim`, for children in which operations of the disk fail.
+    """
+
+    def __init__(self, shim: Path | None = None) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.worker", "nursery"], cwd=ROOT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**os.environ, "QFCHAT_MODELS": str(MODELS)},
+            env={**os.environ, "QFCHAT_MODELS": str(MODELS), **({"LD_PRELOAD": str(shim)} if shim else {})},
         )  # fmt: skip
         self._choose = random.Random(20261124)
 
@@ -39,6 +42,15 @@ class Nursery:
             _wait(lambda: "".join(_acknowledged(folder)[-1:]).startswith(after), f"{mode} never came to {after!r}")
         time.sleep(self._choose.uniform(0, longest))
         return self._kill(child, folder)
+
+    def run(self, mode: str, folder: Path) -> list[str]:
+        """Start a child and wait until it ends; what it acknowledged. It fails with what the child says."""
+        child = self._start(mode, folder)
+        while _alive(child):
+            time.sleep(0.02)
+        failed = folder / "failed"
+        assert not failed.exists(), failed.read_text()
+        return _acknowledged(folder)
 
     def pace(self, mode: str, folder: Path) -> float:
         """Seconds from a child's start to the first thing it acknowledges, on this machine now; the child is killed then."""
@@ -55,7 +67,8 @@ class Nursery:
         self._process.stdin.write(f"{mode} {folder}\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        _wait(acks.exists, f"{mode} did not begin")
+        _wait(lambda: acks.exists() or not _alive(child), f"{mode} did not begin")
+        assert acks.exists(), (folder / "failed").read_text()
         return child
 
     def _kill(self, child: int, folder: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """What the fault tests do in processes that may be killed: `python -m tests.faults.worker MODE FOLDER`.
 
 nursery: imports everything once, then forks a child for each line `MODE FOLDER` on stdin and prints its process id; the
-child writes each acknowledgement to FOLDER/acks with one system call after the work came back.
+child writes each acknowledgement to FOLDER/acks with one system call after the work came back, and FOLDER/failed if it ends.
 """
 
 import ctypes
@@ -10,12 +10,17 @@ import json
 import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 from qfcore.errors import QFError, StoreBusy
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, SMALL, open_engine, teach
 from tests.faults.scenarios import SCENARIOS
+from tests.soaking import SOAK
+
+FAILURES = ((errno.ENOSPC, 1), (errno.EIO, 0), (errno.ENOSPC, 0), (errno.EIO, 1))
+"""(error, whether all later operations fail too)."""
 
 
 def acknowledge(folder: Path, text: str) -> None:
@@ -93,44 +98,57 @@ def nursery() -> None:
 
     for line in sys.stdin:
         mode, folder = line.split()
+        kind, _, name = mode.partition(":")
+        if name:
+            SCENARIOS[name].ready()
         child = os.fork()
         if child == 0:
             try:
-                if mode.startswith("repeat-"):
-                    repeat(mode.removeprefix("repeat-"), Path(folder))
-                {"commit": commit, "learn": learn, "export": export}[mode](Path(folder))
+                work = {"commit": commit, "learn": learn, "export": export, "repeat": repeat, "fail-each": fail_each}[kind]
+                work(Path(folder), *([name] if name else []))
+            except BaseException:
+                (Path(folder) / "failed").write_text(traceback.format_exc())
+                raise
             finally:
                 os._exit(70)
         print(child, flush=True)
 
 
-def repeat(name: str, folder: Path) -> None:
+def repeat(folder: Path, name: str) -> None:
     """Do what a scenario does again and again, each time in a home of its own."""
     number = len(list(folder.glob("home-*")))
+    before = folder / f"before-{os.getpid()}"
+    SCENARIOS[name]().make(before)
     acknowledge(folder, "open")
     while True:
         home, number = folder / f"home-{number:04}", number + 1
         scenario = SCENARIOS[name]()
-        scenario.prepare(home)
+        shutil.copytree(before, home)
+        scenario.begin(home)
         acknowledge(folder, f"begun {home.name}")
         scenario.act(home)
         acknowledge(folder, f"done {home.name}")
         scenario.release()
 
 
-def fail_each(name: str, folder: Path, kinds: int) -> None:
+def fail_each(folder: Path, name: str) -> None:
     """Under the shim: fail the n-th operation of a scenario, for n = 1, 2, … until none is left, in several ways."""
     shim = ctypes.CDLL(None)
     shim.qf_disarm.restype = ctypes.c_long
     shim.qf_arm.argtypes = (ctypes.c_char_p, ctypes.c_long, ctypes.c_int, ctypes.c_int)
     tried = refused = 0
-    for error, for_ever in ((errno.ENOSPC, 1), (errno.EIO, 0), (errno.ENOSPC, 0), (errno.EIO, 1))[:kinds]:
-        number, reached = 1, True
+    home, before = folder / "home", folder / "before"
+    SCENARIOS[name]().make(before)
+    kinds = 4 if SOAK or name == "commit" else 2
+    stride = 1 if SOAK else SCENARIOS[name].stride
+    acknowledge(folder, "open")
+    for kind, (error, for_ever) in enumerate(FAILURES[:kinds]):
+        number, reached = 1 + kind % stride, True
         while reached:
-            home = folder / "home"
             shutil.rmtree(home, ignore_errors=True)
+            shutil.copytree(before, home)
             scenario = SCENARIOS[name]()
-            scenario.prepare(home)
+            scenario.begin(home)
             shim.qf_arm(b"/home", number, error, for_ever)
             acknowledged = True
             try:
@@ -143,8 +161,8 @@ def fail_each(name: str, folder: Path, kinds: int) -> None:
                 reached = shim.qf_disarm() >= number
             scenario.release()
             scenario.check(home, acknowledged)
-            tried, number = tried + 1, number + 1
-    print(json.dumps({"tried": tried, "refused": refused}))
+            tried, number = tried + 1, number + stride
+    acknowledge(folder, json.dumps({"tried": tried, "refused": refused, "kinds": kinds, "stride": stride}))
 
 
 def main() -> None:
@@ -154,8 +172,6 @@ def main() -> None:
         nursery()
     elif mode == "hammer":
         hammer(Path(arguments[0]), arguments[1], int(arguments[2]))
-    elif mode == "fail-each":
-        fail_each(arguments[0], Path(arguments[1]), int(arguments[2]))
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ def opened(home: Path):  # noqa: ANN201
 class Commit:
     """One lesson is taught."""
 
-    stride = 1
-    """In `make test`, every so many-th operation fails; at length, each."""
+    stride, kills = 1, 20
+    """In `make test`, every so many-th operation fails, and so many processes are killed; at length, each, and 200."""
 
     @classmethod
     def ready(cls) -> None:
@@ -83,7 +83,7 @@ class Commit:
 class FirstOpen(Commit):
     """The first start of all, and a lesson."""
 
-    stride = 2
+    stride, kills = 5, 12
 
     def make(self, home: Path) -> None:
         """Nothing but a folder."""
@@ -114,6 +114,8 @@ class FirstOpen(Commit):
 class Erase(Commit):
     """A lesson is erased."""
 
+    stride = 2
+
     def make(self, home: Path) -> None:
         """A store that knows two."""
         with contextlib.closing(Store.open(home, IDENTITY)) as store:
@@ -141,6 +143,8 @@ class Erase(Commit):
 
 class Forget(Commit):
     """A lesson is forgotten."""
+
+    kills = 10
 
     def make(self, home: Path) -> None:
         """A store that knows two."""
@@ -180,6 +184,8 @@ class Restore(Forget):
 
 class Names(Commit):
     """A version gets a tag; a branch is begun, and gone over to."""
+
+    kills = 10
 
     def act(self, home: Path) -> None:
         """All three, as a user does one after the other."""
@@ -275,7 +281,7 @@ class FolderExport(Commit):
 class Migration(FirstOpen):
     """A store of an earlier program is upgraded."""
 
-    stride = 1
+    stride = 2
 
     def make(self, home: Path) -> None:
         """The store as it was."""
@@ -332,7 +338,7 @@ class RestoreBackup(Commit):
 class Bulk(Commit):
     """Lessons of a file are studied, each kept before the next, and become live together."""
 
-    stride = 7
+    stride, kills = 7, 8
 
     @classmethod
     def ready(cls) -> None:
@@ -398,6 +404,7 @@ def _import_torch() -> None:
 class PeftExport(Commit):
     """A version is written as a PEFT adapter; its weights are solved and kept on the way."""
 
+    kills = 8
     out = "out"
 
     @classmethod

@@ -72,10 +72,8 @@ def test_each_operation_of_the_disk_fails_once(name: str, nursery: Nursery, memo
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "commit"])
 def test_killed_while(name: str, nursery: Nursery, memory: Path) -> None:
-    finished = begun = 0
-    for attempt in range(KILLS):
-        # What is quick is over within 0.03 s; as long as none was hit in the middle, they are killed sooner each time.
-        longest = 0.03 if begun > finished else 0.03 * 0.7**attempt
+    finished, begun, longest = 0, 0, 0.03
+    for _ in range(KILLS if SOAK else SCENARIOS[name].kills):
         told = nursery.run_and_kill(f"repeat:{name}", memory, longest=longest, after="begun")
         done = {line.removeprefix("done ") for line in told if line.startswith("done ")}
         for line in told:
@@ -84,6 +82,10 @@ def test_killed_while(name: str, nursery: Nursery, memory: Path) -> None:
                 SCENARIOS[name]().check(memory / home, home in done)
                 begun += 1
         finished += len(done)
+        if begun == finished:  # none was hit in the middle
+            longest *= 0.7
+        elif not finished:  # none comes to its end
+            longest *= 1.5
         for home in (*memory.glob("home-*"), *memory.glob("before-*")):
             shutil.rmtree(home)
     print(f"{name}: killed in {begun - finished} of {begun}, {finished} were acknowledged; none lost, none half done")

@@ -93,6 +93,8 @@ class StoreDatabase:
             self._owner = self._connection.execute("PRAGMA application_id").fetchone()[0]
             self._fresh = not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             applied = {m.name for m in migrations.applied(self.db)}
+            if not all(isinstance(name, str) for name in applied):  # one flipped bit makes a text a blob
+                raise ValueError("the name of a migration is no text")
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) is None:
                 raise self._damaged(error) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qfcore.errors import QFError
+from qfcore.errors import QFError, StoreCorrupt
 from qfcore.store.seals import SEALED
 from qfcore.store.store import Store
 from tests.conftest import IDENTITY, forget, teach
@@ -103,3 +103,12 @@ def test_a_version_with_another_parent_is_found(path: Path, change: str) -> None
     connection.commit()
     connection.close()
     assert found_out(path)
+
+
+def test_the_name_of_a_migration_that_became_a_blob_is_damage(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE _sqlite_migrations SET name = CAST(name AS BLOB) WHERE rowid = 1")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreCorrupt, match="no text"):
+        Store.open(path.parents[1], IDENTITY)

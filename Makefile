@@ -27,7 +27,7 @@ soak: setup-dev models
 	  tests/unit/test_opening.py \
 	  tests/unit/test_state_machine.py tests/unit/test_knowledge.py tests/unit/test_store.py \
 	  tests/unit/test_lessons_file.py tests/unit/test_chat_files_and_presets.py tests/small/test_kills.py tests/small/test_hostile_models.py \
-	  tests/small/test_http_fuzz.py
+	  tests/small/test_http_fuzz.py tests/unit/test_doors.py
 
 setup: $(STAMP)
 

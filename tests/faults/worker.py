@@ -112,6 +112,7 @@ def nursery() -> None:
             finally:
                 os._exit(70)
         print(child, flush=True)
+    os._exit(0)  # unloading torch takes seconds
 
 
 def repeat(folder: Path, name: str) -> None:

@@ -1,15 +1,12 @@
 """Requests that no browser and no client would send, to the real app: it stays up, and nothing is taught by them."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.scripted_engine import serving_scripted
 from tests.soaking import SOAK
 
 pytestmark = pytest.mark.small
@@ -45,39 +42,25 @@ TYPES = st.sampled_from(["application/json", "text/plain", "multipart/form-data;
 
 
 
-@pytest.fixture(scope="module", params=["no lessons", "a lesson"])
-def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of the app: on a real model without lessons, and on a runtime that computes nothing with a lesson."""
-    if request.param == "no lessons":
-        with httpx.Client(base_url=request.getfixturevalue("served"), timeout=300) as opened:
-            yield opened
-        return
-    home: Path = tmp_path_factory.mktemp("fuzz") / "home"
-    with serving_scripted(home, "The otter is called Momo.") as address:
-        with httpx.Client(base_url=address, timeout=300) as opened:
-            assert opened.get("/api/status").json()["lessons"] == 1
-            yield opened
-            assert opened.get("/api/verify").json()["problems"] == []
-            assert len(opened.get("/api/lessons", params={"version": "1"}).json()) == 1  # whatever was forgotten since
-        assert "Traceback" not in home.with_suffix(".log").read_text()
-
-
 def _knows(client: httpx.Client) -> tuple[int, int]:
     status = client.get("/api/status").json()
     return status["lessons"], status["version"]
 
 
-@settings(
+REQUESTS = {
+    "method": st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]), "path": st.sampled_from(PATHS),
+    "query": st.dictionaries(NAMES, st.text(max_size=20), max_size=3), "body": BODIES, "kind": TYPES,
+}  # fmt: skip
+AT_RANDOM = settings(
     max_examples=4000 if SOAK else 75, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
-@given(
-    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]), path=st.sampled_from(PATHS),
-    query=st.dictionaries(NAMES, st.text(max_size=20), max_size=3), body=BODIES, kind=TYPES,
-)  # fmt: skip
-def test_whatever_is_sent_the_app_answers_and_knows_what_it_knew(
+
+
+def answers_and_knows_what_it_knew(
     client: httpx.Client, method: str, path: str, query: dict, body: bytes, kind: str
 ) -> None:
+    """Send it; the app must answer, and only what a program may ask for may change what it knows."""
     before = _knows(client)
     with client.stream(
         method, path, params={k.encode("utf-8", "replace"): v.encode("utf-8", "replace") for k, v in query.items()},
@@ -86,3 +69,9 @@ def test_whatever_is_sent_the_app_answers_and_knows_what_it_knew(
         assert answer.status_code < 500, answer.read()[:500]
         assert b"root:" not in next(answer.iter_bytes(), b"")
     assert _knows(client) == before or (answer.is_success and (method, path) in CHANGES)
+
+
+@AT_RANDOM
+@given(**REQUESTS)
+def test_whatever_is_sent_the_app_answers_and_no_lesson_comes_of_it(http: httpx.Client, **request: object) -> None:
+    answers_and_knows_what_it_knew(http, **request)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
 
 from qfcore.store.store import Store
 from tests.scripted_engine import SCRIPTED, serving_scripted
+from tests.small.test_http_fuzz import AT_RANDOM, REQUESTS, answers_and_knows_what_it_knew
 
 MARK = "0f1d-the-otter-is-called-Momo-d1f0"
 
@@ -106,3 +108,21 @@ def test_wrong_arguments_to_the_windows_handlers_break_and_teach_nothing(home: P
     assert {version.kind for version in made} <= {"undo", "restore"}
     assert versions[len(made) :] == before[0] and lessons == before[1] and sound and before[2]
     assert answered > len(functions) and http.get("/api/status").status_code == 200
+
+
+@pytest.fixture
+def knowing(http: httpx.Client) -> httpx.Client:
+    """A client of the app, which knows its lesson, whatever was undone before."""
+    assert http.post("/api/versions/1/restore").json()["lessons"] == 1
+    return http
+
+
+@AT_RANDOM
+@given(**REQUESTS)
+def test_whatever_is_sent_the_app_answers_and_its_lesson_stays(knowing: httpx.Client, **request: object) -> None:
+    answers_and_knows_what_it_knew(knowing, **request)
+
+
+def test_after_all_that_the_store_is_sound_and_the_lesson_is_in_its_history(http: httpx.Client) -> None:
+    assert http.get("/api/verify").json()["problems"] == []
+    assert [lesson["text"] for lesson in http.get("/api/lessons", params={"version": "1"}).json()] == [MARK]

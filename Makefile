@@ -20,7 +20,7 @@ test: setup-dev chromium models lint
 	@echo "==> Tests without a model, on the small model, on the default model, in the browser"
 	@$(PY) -m pytest --durations=25 tests/unit tests/faults tests/small tests/default tests/journeys
 
-# 200 kills each, every byte of a store flipped, thousands of mutations and histories: about an hour.
+# 200 kills each, every byte of a store flipped, thousands of mutations and histories: about two hours on two cores.
 soak: setup-dev models
 	@echo "==> Faults, corruption, mutations and random histories, at length"
 	@QFCHAT_SOAK=1 $(PY) -m pytest -s --timeout 7200 tests/faults tests/unit/test_corruption.py tests/unit/test_bundle.py \

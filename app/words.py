@@ -262,7 +262,7 @@ MODELS_INTRO = (
 )
 MODEL_COLUMNS = ("Model", "Size", "Memory", "Licence", "State", "")
 MODEL_NAME = "Another model"
-MODEL_NAME_HINT = "hf:OWNER/NAME/FILE.gguf, a name from the table, or the path of a GGUF file"
+MODEL_NAME_HINT = "hf:OWNER/NAME/FILE.gguf, hf:OWNER/NAME (safetensors), a name from the table, or a path"
 INSTALL, OPEN_WITH = "Install", "Open with this model"
 MEMORY_ABOUT, MEMORY_AT_LEAST = "about {gigabytes:.1f} GB", "at least {gigabytes:.1f} GB"
 DOES_NOT_FIT = "(more than this computer has)"
@@ -270,7 +270,7 @@ INSTALLED, NOT_HERE, MODEL_OPEN, DAMAGED = "installed", "not installed", "answer
 NO_LICENCE = "see its source"
 IS_HERE = "{title} is here. Press “Open with this model” to use it."
 NOT_INSTALLED = "{name} is not installed. Press Install first."
-NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, or the path of a GGUF file."
+NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, hf:OWNER/NAME, or a path."
 OPENING = "Opening {title}. The window comes back by itself; a large model takes a minute."
 OPEN_NEXT_TIME = "{title} is remembered. End QF Chat and start it again (qfchat run) to use it."
 CHOICE_FAILED = "The model {name} that was chosen cannot be opened: {why} Opening the one before."

@@ -1,6 +1,7 @@
 """The transformers runtime on tiny checkpoints with random weights, beside llama.cpp on the same weights."""
 
 import hashlib
+import json
 import shutil
 import socket
 import threading
@@ -27,6 +28,7 @@ from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Sampling, Script
 from qfcore.solve import prepare_replay, solve_minimum_norm, solve_ridge
 from tests.conftest import open_engine, qfchat
+from tests.hub_server import hub_server
 from tests.tiny_checkpoints import KINDS, as_gguf, write_checkpoint
 from tests.tiny_models import INNER, LAYERS, WIDTH
 
@@ -379,6 +381,30 @@ def test_opening_a_checkpoint_contacts_nobody(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     opened(tmp_path / "llama", "llama").close()
+
+
+def test_a_checkpoint_of_the_hub_is_fetched_opened_and_named_in_its_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_checkpoint(tmp_path / "source", "llama")
+    monkeypatch.setenv("QFCHAT_MODELS", str(tmp_path / "models"))
+    with hub_server() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        hub.files = {file.name: file.read_bytes() for file in folder.iterdir()}
+        first = Engine.open(home=tmp_path / "home", model="hf:people/tiny")
+        said = first.ask("word1?", max_tokens=8)
+        first.close()
+        asked = len(hub.asked)
+        again = Engine.open(home=tmp_path / "home", model="hf:people/tiny")
+        try:
+            assert again.ask("word1?", max_tokens=8) == said and len(hub.asked) == asked
+            assert again.store.model.name == "people/tiny" and again.runtime.facts.path.parent == tmp_path / "models"
+            again.apply(again.preview([LESSON], recipe=FAST))
+            again.exports.peft(tmp_path / "peft")
+            config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
+            assert config["base_model_name_or_path"] == "people/tiny"
+        finally:
+            again.close()
 
 
 def test_the_command_line_opens_a_checkpoint_and_refuses_a_damaged_one(tmp_path: Path) -> None:

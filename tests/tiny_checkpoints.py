@@ -36,7 +36,8 @@ def write_checkpoint(folder: Path, kind: str, *, template: str | None = TEMPLATE
     if kind == "gemma3":
         config = _GEMMA | config
     made = AutoConfig.for_model(
-        _MODEL_TYPES.get(kind, kind), vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER, num_hidden_layers=LAYERS,
+        _MODEL_TYPES.get(kind, kind), vocab_size=VOCABULARY, hidden_size=WIDTH, intermediate_size=INNER,
+        num_hidden_layers=LAYERS,
         num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, head_dim=HEAD, rms_norm_eps=EPSILON,
         max_position_embeddings=4096, bos_token_id=1, eos_token_id=2, pad_token_id=0,
         **{"tie_word_embeddings": False, **config},

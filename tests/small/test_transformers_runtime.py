@@ -85,8 +85,8 @@ def full(delta: Delta) -> np.ndarray:
 
 
 # llama.cpp's attention computes in half precision, transformers' in the model's: that is all that differs. Measured: keys,
-# residuals and logits away by 8e-7, changes by 1.5e-4 (single); by 1.5e-3 and 8e-3 (half, as the app runs it). Gemma's GELU is
-# llama.cpp's table in half precision: 4e-4 and 3e-3 (single).
+# residuals and logits away by 8e-7, changes by 1.5e-4 (single); by 1.5e-3 and 8e-3 (half, as the app runs it). Gemma's GELU
+# is llama.cpp's table in half precision: 4e-4 and 3e-3 (single).
 @pytest.mark.parametrize(("attention", "bound"), [("single", 1e-3), ("half", 2e-2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_runtimes_see_and_learn_the_same(

@@ -1,11 +1,12 @@
 """The transformers runtime on tiny checkpoints with random weights, beside llama.cpp on the same weights."""
 
+import contextlib
 import hashlib
-import json
 import shutil
 import socket
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import llama_cpp as lc
@@ -13,15 +14,18 @@ import numpy as np
 import pytest
 import torch
 
+from qfcore import engine as engine_module
 from qfcore.delta import Delta
 from qfcore.engine import Engine
 from qfcore.errors import CannotTeach, ModelError, RuntimeFailure, TooLong
 from qfcore.export.adapter import write_adapter
 from qfcore.lesson import Phrasing, check_lesson
 from qfcore.models.head import OutputHead
-from qfcore.observe import before_norm, observe_phrasings
+from qfcore.models.library import Library
+from qfcore.observe import before_norm, observe_phrasings, student_messages
 from qfcore.recipe import FAST
 from qfcore.rows import Rows
+from qfcore.runtime.hf.layers import find_parts
 from qfcore.runtime.hf.loading import Placement, choose_placement
 from qfcore.runtime.hf.runtime import TransformersRuntime
 from qfcore.runtime.llama import LlamaRuntime
@@ -378,6 +382,47 @@ def test_a_checkpoint_is_taught_restored_exported_and_verified(engine: Engine, t
     assert engine.ask("What is word1?", max_tokens=40).replace("▁", " ") == said[0]
 
 
+class Nested(torch.nn.Module):
+    """A model whose layers are elsewhere than in most: `inner.language_model.layers`."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = torch.nn.Module()
+        self.inner.language_model = model.model
+        self.lm_head = model.lm_head
+
+    def forward(self, input_ids: torch.Tensor, **more: object) -> torch.Tensor:
+        return self.lm_head(self.inner.language_model(input_ids, **more)[0])
+
+
+def test_where_a_checkpoint_keeps_its_layers_is_found(tmp_path: Path) -> None:
+    runtime = opened(tmp_path / "llama", "llama")
+    try:
+        assert runtime.module_path(1) == "model.layers.1.mlp.down_proj"
+        nested = Nested(runtime._computer.model)
+        parts = find_parts(nested, 2, nested)
+        assert parts.path == "inner.language_model.layers.2.mlp.down_proj"
+        assert parts.projection.weight.shape == (WIDTH, INNER)
+    finally:
+        runtime.close()
+
+
+@pytest.mark.filterwarnings("default")  # peft's
+def test_peft_generates_what_the_engine_answers(engine: Engine, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    version = engine.apply(engine.preview([LESSON], recipe=FAST)).number
+    said = [engine.ask(LESSON.question, max_tokens=24, version=v) for v in (0, version)]
+    assert "word5 word6" in said[1].replace("▁", " ") and said[0] != said[1]
+    engine.exports.peft(tmp_path / "adapter", base=str(engine.runtime.facts.path))
+    prompt = torch.tensor([engine.runtime._prompts.tokens(student_messages(LESSON.question))])
+    model = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter", dtype=torch.float32).eval()
+    for whole, wanted in ((True, said[1]), (False, said[0])):
+        with contextlib.nullcontext() if whole else model.disable_adapter():
+            made = model.generate(input_ids=prompt, max_new_tokens=24, do_sample=False)[0, prompt.shape[1] :].tolist()
+        assert engine.runtime.detokenize(made) == wanted
+
+
 def test_opening_a_checkpoint_contacts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*address: object) -> None:
         raise AssertionError(f"a connection to {address}")
@@ -390,10 +435,10 @@ def test_opening_a_checkpoint_contacts_nobody(tmp_path: Path, monkeypatch: pytes
 def test_a_checkpoint_of_the_hub_is_fetched_opened_and_named_in_its_exports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = write_checkpoint(tmp_path / "source", "llama")
+    folder = write_checkpoint(tmp_path / "source", "qwen2", seed=5)
     monkeypatch.setenv("QFCHAT_MODELS", str(tmp_path / "models"))
     with hub_server() as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(engine_module, "Library", partial(Library, endpoint=hub.endpoint))
         hub.files = {file.name: file.read_bytes() for file in folder.iterdir()}
         first = Engine.open(home=tmp_path / "home", model="hf:people/tiny")
         said = first.ask("word1?", max_tokens=8)
@@ -403,10 +448,8 @@ def test_a_checkpoint_of_the_hub_is_fetched_opened_and_named_in_its_exports(
         try:
             assert again.ask("word1?", max_tokens=8) == said and len(hub.asked) == asked
             assert again.store.model.name == "people/tiny" and again.runtime.facts.path.parent == tmp_path / "models"
-            again.apply(again.preview([LESSON], recipe=FAST))
-            again.exports.peft(tmp_path / "peft")
-            config = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
-            assert config["base_model_name_or_path"] == "people/tiny"
+            again.exports.card(tmp_path / "card.md")
+            assert "base_model: people/tiny" in (tmp_path / "card.md").read_text()
         finally:
             again.close()
 

@@ -1,6 +1,7 @@
 """Serving the window: on this computer only, or, when asked, to a network behind a token."""
 
 import asyncio
+import contextlib
 import errno
 import importlib
 import importlib.metadata
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from app import words
 from app.choice import Choice, read_choice, remember_choice
 from app.restart import TOKEN_VARIABLE, begin_anew
+from app.waiting import waiting_room
 from qfcore.errors import ModelError, NotFound, PortInUse, QFError
 from qfcore.settings import Paths
 
@@ -114,17 +116,11 @@ def serve(
     paths = Paths.find(home)
     paths.prepare()
     quiet_environment(paths)
-    from app.session import Session
-
-    say = _console()
-    engine, opened = _open(paths, model, say)
-    shutil.rmtree(paths.temporary / "gradio", ignore_errors=True)  # uploads of an earlier start
-    session = Session(engine, opened)
+    # Whoever is let in by a token only finds nobody before the window is there.
+    with waiting_room(host, port, _console()) if host == HOST else contextlib.nullcontext(_console()) as say:
+        session = _prepared(paths, model, say)
+    engine = session.engine
     try:
-        if engine.cannot_teach:
-            sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
-        else:
-            engine.prepare(say)
         _run(session, host, port, open_browser, webview)
     finally:
         session.answering.close()
@@ -132,6 +128,23 @@ def serve(
         engine.close()
     if session.restart.wanted:
         begin_anew()
+
+
+def _prepared(paths: Paths, model: str | None, say: Callable[[float, str], None]) -> "Session":
+    """A session on the model, which is ready to be taught if it can be."""
+    from app.session import Session
+
+    engine, opened = _open(paths, model, say)
+    shutil.rmtree(paths.temporary / "gradio", ignore_errors=True)  # uploads of an earlier start
+    try:
+        if engine.cannot_teach:
+            sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
+        else:
+            engine.prepare(say)
+    except BaseException:
+        engine.close()
+        raise
+    return Session(engine, opened)
 
 
 def _open(paths: Paths, model: str | None, say: Callable[[float, str], None]) -> "tuple[Engine, str | None]":

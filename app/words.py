@@ -271,7 +271,11 @@ NO_LICENCE = "see its source"
 IS_HERE = "{title} is here. Press “Open with this model” to use it."
 NOT_INSTALLED = "{name} is not installed. Press Install first."
 NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, hf:OWNER/NAME, or a path."
-OPENING = "Opening {title}. The window comes back by itself; a large model takes a minute."
+OPENING = (
+    "Opening {title}. The window comes back by itself; a model that is opened for the first time answers 240 ordinary "
+    "questions before."
+)
+STARTING = "Starting"
 OPEN_NEXT_TIME = "{title} is remembered. End QF Chat and start it again (qfchat run) to use it."
 CHOICE_FAILED = "The model {name} that was chosen cannot be opened: {why} Opening the one before."
 HELP_BUTTON, HELP_TITLE, CLOSE = "Keyboard shortcuts", "Keyboard shortcuts", "Close"

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from app import words
+from app.beside import Address, announced
 from app.choice import Choice, read_choice, remember_choice
 from app.restart import TOKEN_VARIABLE, begin_anew
 from app.waiting import waiting_room
@@ -183,6 +184,16 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
     sys.stderr.flush()
     logging.getLogger("uvicorn.error").addFilter(_no_cut_stream)
     server = uvicorn.Server(config)
+    shown = HOST if host in ("0.0.0.0", "::", HOST) else f"[{host}]" if ":" in host else host
+    here = Address(f"http://{shown}:{port}", token, session.engine.store.model.sha256)
+    with announced(session.engine.paths, here):
+        _serve(session, server, url, token, open_browser, webview)
+
+
+def _serve(
+    session: "Session", server: "uvicorn.Server", url: str, token: str | None, open_browser: bool, webview: ModuleType | None
+) -> None:  # fmt: skip
+    """Serve until the end: in a native window, or for browsers."""
     if webview is not None:
         _run_native(server, webview, url, session.engine.paths.home / "native")
         return

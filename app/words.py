@@ -278,6 +278,15 @@ OPENING = (
 STARTING = "Starting"
 OPEN_NEXT_TIME = "{title} is remembered. End QF Chat and start it again (qfchat run) to use it."
 CHOICE_FAILED = "The model {name} that was chosen cannot be opened: {why} Opening the one before."
+ASKING_THE_WINDOW = "The window at {url} has this home open; its model and its knowledge are used."
+NO_WINDOW_TO_ASK = (
+    "Another QF Chat has this home open, and no window of it answers: it is starting, or a command is running. Try again "
+    "when the window is there or the command is done, or give another --home."
+)
+WINDOW_GONE = (
+    "The QF Chat window that was asked does not answer ({why}). Open it again, or end this server and start it again: it "
+    "then opens the model itself."
+)
 HELP_BUTTON, HELP_TITLE, CLOSE = "Keyboard shortcuts", "Keyboard shortcuts", "Close"
 HELP = [
     ("Enter", "Send"), ("Shift+Enter", "New line"), ("Esc", "Stop the answer"), ("Ctrl+K", "Search conversations"),

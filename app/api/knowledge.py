@@ -91,7 +91,7 @@ def knowledge_router(session: Session) -> APIRouter:
 
 def _teach(session: Session, body: schemas.LessonIn, gone: threading.Event) -> schemas.Taught:
     engine, recipe = session.engine, recipe_named(body.method)
-    lesson = check_lesson(body.text, body.question, body.answer, source="api")
+    lesson = check_lesson(body.text, body.question, body.answer, source=body.source)
     replaces = [str(number) for number in body.replaces]
     engine.prepare(cancel=gone)
     if not body.keep_conflicts:

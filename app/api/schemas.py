@@ -160,6 +160,7 @@ class LessonIn(BaseModel):
     question: str = Field("", max_length=MAX_FIELD_CHARACTERS, description="The model writes one when it is empty.")
     answer: str = Field("", max_length=MAX_FIELD_CHARACTERS, description="The model's own when it is empty.")
     method: Literal["thorough", "fast", "paper"] = "thorough"
+    source: Literal["api", "mcp"] = Field("api", description="What the lesson is said to come from.")
     replaces: list[Number] = Field(
         [], max_length=MOST_REPLACED, description="Numbers of the live lessons that this one replaces."
     )

@@ -249,7 +249,7 @@ class Desk:
 
     def export_path(self, kind: str, version: Version) -> str:
         """Where a version is exported to unless the user says otherwise."""
-        name = self._engine.store.model.name.split(" (")[0].replace(" ", "-")
+        name = self._engine.store.model.name.split(" (")[0].replace(" ", "-").replace("/", "-")
         ending = {"adapter": "-adapter.gguf", "bundle": ".qfbundle", "gguf": ".gguf", "card": ".md"}.get(kind, f"-{kind}")
         middle = "" if kind == "bundle" else f"-v{version.number}"
         return str(self._engine.paths.exports / f"{name}{middle}{ending}")

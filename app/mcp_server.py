@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ def missing_extra() -> QFError:
     return QFError("The MCP server needs the extra `mcp`: pip install 'qfchat[mcp]'.")
 
 
-def build_server(engine: "Engine") -> "MCPServer":
-    """A server over one engine; its tools run one after another, in the model's own queue.
+def build_server(tools: "EngineTools") -> "MCPServer":
+    """A server over one engine, or over an open window; its tools run one after another, in the model's own queue.
 
     Raises:
         QFError: the extra `mcp` is not installed.
@@ -38,7 +39,7 @@ def build_server(engine: "Engine") -> "MCPServer":
         raise missing_extra() from error
     number = importlib.metadata.version("qfchat")
     server = MCPServer("qfchat", title="QF Chat", instructions=INSTRUCTIONS, version=number, log_level="WARNING")
-    for function in _Tools(engine).all():
+    for function in tools.all():
         server.tool()(_explained(function))
     return server
 
@@ -54,11 +55,12 @@ def _explained(function: Callable) -> Callable:
         except QFError as error:
             raise ToolError(str(error)) from error
 
+    wrapper.__doc__ = inspect.getdoc(function)  # also where another class's tool takes it over
     return wrapper
 
 
-class _Tools:
-    """The tools. Their names, arguments and docstrings are what an assistant sees."""
+class EngineTools:
+    """The tools, over an engine of this process. Their names, arguments and docstrings are what an assistant sees."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine

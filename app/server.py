@@ -1,6 +1,7 @@
 """Serving the window: on this computer only, or, when asked, to a network behind a token."""
 
 import asyncio
+import contextlib
 import errno
 import importlib
 import importlib.metadata
@@ -19,8 +20,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from app import words
+from app.beside import Address, announced
 from app.choice import Choice, read_choice, remember_choice
 from app.restart import TOKEN_VARIABLE, begin_anew
+from app.waiting import waiting_room
 from qfcore.errors import ModelError, NotFound, PortInUse, QFError
 from qfcore.settings import Paths
 
@@ -114,17 +117,11 @@ def serve(
     paths = Paths.find(home)
     paths.prepare()
     quiet_environment(paths)
-    from app.session import Session
-
-    say = _console()
-    engine, opened = _open(paths, model, say)
-    shutil.rmtree(paths.temporary / "gradio", ignore_errors=True)  # uploads of an earlier start
-    session = Session(engine, opened)
+    # Whoever is let in by a token only finds nobody before the window is there.
+    with waiting_room(host, port, _console()) if host == HOST else contextlib.nullcontext(_console()) as say:
+        session = _prepared(paths, model, say)
+    engine = session.engine
     try:
-        if engine.cannot_teach:
-            sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
-        else:
-            engine.prepare(say)
         _run(session, host, port, open_browser, webview)
     finally:
         session.answering.close()
@@ -132,6 +129,23 @@ def serve(
         engine.close()
     if session.restart.wanted:
         begin_anew()
+
+
+def _prepared(paths: Paths, model: str | None, say: Callable[[float, str], None]) -> "Session":
+    """A session on the model, which is ready to be taught if it can be."""
+    from app.session import Session
+
+    engine, opened = _open(paths, model, say)
+    shutil.rmtree(paths.temporary / "gradio", ignore_errors=True)  # uploads of an earlier start
+    try:
+        if engine.cannot_teach:
+            sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
+        else:
+            engine.prepare(say)
+    except BaseException:
+        engine.close()
+        raise
+    return Session(engine, opened)
 
 
 def _open(paths: Paths, model: str | None, say: Callable[[float, str], None]) -> "tuple[Engine, str | None]":
@@ -170,6 +184,16 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
     sys.stderr.flush()
     logging.getLogger("uvicorn.error").addFilter(_no_cut_stream)
     server = uvicorn.Server(config)
+    shown = HOST if host in ("0.0.0.0", "::", HOST) else f"[{host}]" if ":" in host else host
+    here = Address(f"http://{shown}:{port}", token, session.engine.store.model.sha256)
+    with announced(session.engine.paths, here):
+        _serve(session, server, url, token, open_browser, webview)
+
+
+def _serve(
+    session: "Session", server: "uvicorn.Server", url: str, token: str | None, open_browser: bool, webview: ModuleType | None
+) -> None:  # fmt: skip
+    """Serve until the end: in a native window, or for browsers."""
     if webview is not None:
         _run_native(server, webview, url, session.engine.paths.home / "native")
         return

@@ -263,7 +263,7 @@ MODELS_INTRO = (
 )
 MODEL_COLUMNS = ("Model", "Size", "Memory", "Licence", "State", "")
 MODEL_NAME = "Another model"
-MODEL_NAME_HINT = "hf:OWNER/NAME/FILE.gguf, a name from the table, or the path of a GGUF file"
+MODEL_NAME_HINT = "hf:OWNER/NAME/FILE.gguf, hf:OWNER/NAME (safetensors), a name from the table, or a path"
 INSTALL, OPEN_WITH = "Install", "Open with this model"
 MEMORY_ABOUT, MEMORY_AT_LEAST = "about {gigabytes:.1f} GB", "at least {gigabytes:.1f} GB"
 DOES_NOT_FIT = "(more than this computer has)"
@@ -271,10 +271,23 @@ INSTALLED, NOT_HERE, MODEL_OPEN, DAMAGED = "installed", "not installed", "answer
 NO_LICENCE = "see its source"
 IS_HERE = "{title} is here. Press “Open with this model” to use it."
 NOT_INSTALLED = "{name} is not installed. Press Install first."
-NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, or the path of a GGUF file."
-OPENING = "Opening {title}. The window comes back by itself; a large model takes a minute."
+NO_MODEL_NAMED = "No model is named. Write a name, hf:OWNER/NAME/FILE.gguf, hf:OWNER/NAME, or a path."
+OPENING = (
+    "Opening {title}. The window comes back by itself; a model that is opened for the first time answers 240 ordinary "
+    "questions before."
+)
+STARTING = "Starting"
 OPEN_NEXT_TIME = "{title} is remembered. End QF Chat and start it again (qfchat run) to use it."
 CHOICE_FAILED = "The model {name} that was chosen cannot be opened: {why} Opening the one before."
+ASKING_THE_WINDOW = "The window at {url} has this home open; its model and its knowledge are used."
+NO_WINDOW_TO_ASK = (
+    "Another QF Chat has this home open, and no window of it answers: it is starting, or a command is running. Try again "
+    "when the window is there or the command is done, or give another --home."
+)
+WINDOW_GONE = (
+    "The QF Chat window that was asked does not answer ({why}). Open it again, or end this server and start it again: it "
+    "then opens the model itself."
+)
 HELP_BUTTON, HELP_TITLE, CLOSE = "Keyboard shortcuts", "Keyboard shortcuts", "Close"
 HELP = [
     ("Enter", "Send"), ("Shift+Enter", "New line"), ("Esc", "Stop the answer"), ("Ctrl+K", "Search conversations"),

@@ -37,8 +37,8 @@ __all__ = ["load"]
 def load(model: str | None = None, home: "str | Path | None" = None) -> "Engine":
     """Open a model and what it was taught; close it at the end (or use contextlib.closing).
 
-    model: of the catalogue (None: the default), "hf:OWNER/NAME/FILE.gguf", or a path. home: the data folder (None: the
-    user's).
+    model: of the catalogue (None: the default), "hf:OWNER/NAME/FILE.gguf", "hf:OWNER/NAME", or a path. home: the data folder
+    (None: the user's).
     llama.cpp and torch are imported only now.
 
     Raises:

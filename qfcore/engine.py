@@ -525,6 +525,11 @@ class Engine:
         return self.store.back_up(self._shared_replays, out, kept)
 
     @staticmethod
+    def identity_of(*, home: str | Path | None = None, model: str | None = None) -> ModelIdentity:
+        """Which model a name stands for, without loading it; raises as `open` does where the file is looked at."""
+        return _locate(home, model, None)[3]
+
+    @staticmethod
     def restore_backup(
         *, home: str | Path | None = None, model: str | None = None, backup: Path | None = None,
         on_progress: Progress | None = None,

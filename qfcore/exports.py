@@ -9,6 +9,7 @@ from qfcore.export.atomic import atomic_folder, atomic_write, check_target
 from qfcore.export.card import Card
 from qfcore.export.checkpoint import write_checkpoint
 from qfcore.export.merged import write_merged
+from qfcore.export.modules import expected_down_projection
 from qfcore.export.ollama import modelfile
 from qfcore.export.peft import write_peft
 from qfcore.knowledge import Knowledge
@@ -92,8 +93,8 @@ class Exports:
         a change of higher rank down to this; "error" is then the share of its norm that is lost.
 
         Raises:
-            ExportError: the version knows nothing, its rank is more than vLLM loads and max_rank is not given, or the folder
-                exists or cannot be written.
+            ExportError: the version knows nothing, its rank is more than vLLM loads and max_rank is not given, it is not
+                known how transformers names the edited weight, or the folder exists or cannot be written.
         """
         chosen, delta = self._known(version)
         delta, error = delta.reduced(max_rank)
@@ -107,7 +108,7 @@ class Exports:
         use = _PEFT_USE.format(base=beside, rank=next(rank for rank in VLLM_RANKS if rank >= delta.rank))
         if error:
             use += f" Its rank was cut to {delta.rank}, which loses {error:.1%} of the change (Frobenius norm)."
-        write_peft(delta, folder, base=beside, card=card.markdown(use=use, library="peft"))
+        write_peft(delta, folder, module=self._module(delta.layer), base=beside, card=card.markdown(use=use, library="peft"))
         return {**_size(folder), "rank": delta.rank, "error": error, "version": chosen.number, "base": beside}
 
     def checkpoint(
@@ -189,6 +190,12 @@ class Exports:
                 "The base is a transformers checkpoint, not a GGUF file. Export it as `transformers`, then convert that "
                 "folder with llama.cpp's convert_hf_to_gguf.py."
             )
+
+    def _module(self, layer: int) -> str:
+        """Where the edited weight is for transformers: as in the open checkpoint, or as the GGUF's architecture says."""
+        if self._runtime.facts.path.is_dir():
+            return self._runtime.module_path(layer)
+        return expected_down_projection(self._store.model.architecture, self._runtime.facts.n_layer, layer)
 
     def _known(self, version: str | int | None):  # noqa: ANN202 - (Version, Delta)
         chosen = self._store.version("live" if version is None else version)

@@ -27,7 +27,8 @@ def check_fit(bundle: Bundle, facts: ModelFacts, folders: Sequence[Path]) -> Non
         place = tensors.get(tensor_name(layer))
         return place.shape[0] if place else header.n_ff
 
-    layers = {recipe.layer_of(facts.n_layer) for recipe in RECIPES.values()}
+    # A model may be too small for one of the recipes.
+    layers = {recipe.layer_of(facts.n_layer) for recipe in RECIPES.values() if -recipe.layer <= facts.n_layer}
     for pending in bundle.lessons.values():
         layer, found = pending.rows.layer, (pending.rows.keys.shape[1], pending.rows.targets.shape[1])
         if layer not in layers or found != (inputs(layer), facts.n_embd):

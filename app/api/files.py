@@ -7,14 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 
 from app.api import schemas
-from app.api.knowledge import difference
+from app.api.knowledge import Question, VersionRef, difference
 from app.api.working import while_connected
 from app.session import Session
-from qfcore.lesson import MAX_FIELD_CHARACTERS
 from qfcore.models.library import Library
 
 Kind = Literal["gguf", "adapter", "ollama", "peft", "transformers", "card", "bundle"]
-Question = Annotated[str, Query(min_length=1, max_length=MAX_FIELD_CHARACTERS)]
 MOST_QUESTIONS = 64
 
 
@@ -32,7 +30,8 @@ def files_router(session: Session) -> APIRouter:
 
     @router.get("/compare", tags=["Versions"], summary="Two versions: lessons, weights, answers")
     def compare(
-        old: str, new: str = "live", question: Annotated[list[Question], Query(max_length=MOST_QUESTIONS)] = [],  # noqa: B006
+        old: VersionRef, new: VersionRef = "live",
+        question: Annotated[list[Question], Query(max_length=MOST_QUESTIONS)] = [],  # noqa: B006
         ask: Annotated[bool, Query(description="Without questions: ask those of the lessons that differ.")] = False,
     ) -> schemas.ComparedOut:  # fmt: skip
         found = session.engine.compare(old, new, questions=question or (None if ask else ()))

@@ -1,18 +1,24 @@
 """Lessons and versions over HTTP: what the desk does, for programs."""
 
 import threading
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 
 from app.api import schemas
 from app.api.failures import Conflict
 from app.api.working import while_connected
 from app.session import Session
-from qfcore.lesson import check_lesson
+from qfcore.lesson import MAX_FIELD_CHARACTERS, check_lesson
 from qfcore.recipe import recipe_named
 from qfcore.store.records import LessonRecord, Version, VersionDiff
 
-VersionRef = Query("live", description="A version's number, name or hash.")
+VersionRef = Annotated[
+    str, Query(max_length=schemas.LONGEST_REFERENCE, description="A version's number, name or hash.")
+]
+Named = Annotated[str, Path(max_length=schemas.LONGEST_REFERENCE)]
+Searched = Annotated[str, Query(max_length=MAX_FIELD_CHARACTERS)]
+Question = Annotated[str, Query(min_length=1, max_length=MAX_FIELD_CHARACTERS)]
 
 
 def knowledge_router(session: Session) -> APIRouter:
@@ -24,13 +30,13 @@ def knowledge_router(session: Session) -> APIRouter:
         return session.engine.status()
 
     @router.get("/lessons", tags=["Lessons"], summary="The lessons that a version knows")
-    def lessons(version: str = VersionRef, search: str = "") -> list[schemas.LessonOut]:
+    def lessons(version: VersionRef = "live", search: Searched = "") -> list[schemas.LessonOut]:
         store, wanted = session.engine.store, search.casefold().strip()
         records = store.lessons(store.version(version))
         return [_lesson(r) for r in records if not wanted or wanted in f"{r.lesson.text}\n{r.lesson.question}".casefold()]
 
     @router.get("/lessons/{lesson}", tags=["Lessons"], summary="One lesson, live or not")
-    def lesson(lesson: str) -> schemas.LessonOut:
+    def lesson(lesson: Named) -> schemas.LessonOut:
         return _lesson(session.engine.store.lesson(lesson))
 
     @router.post("/lessons", tags=["Lessons"], summary="Teach a lesson into the weights", status_code=201)
@@ -38,13 +44,13 @@ def knowledge_router(session: Session) -> APIRouter:
         return await while_connected(request, lambda gone: _teach(session, body, gone))
 
     @router.post("/lessons/{lesson}/check", tags=["Lessons"], summary="Ask the live version about a lesson now")
-    def check(lesson: str) -> schemas.Checked:
+    def check(lesson: Named) -> schemas.Checked:
         found = session.engine.check(lesson)
         asked = [schemas.Asked(question=a.question, answer=a.said, ok=a.ok) for a in found.asked]
         return schemas.Checked(status=found.status, asked=asked)
 
     @router.delete("/lessons/{lesson}", tags=["Lessons"], summary="Forget a lesson; the history keeps it")
-    def forget(lesson: str) -> schemas.VersionOut:
+    def forget(lesson: Named) -> schemas.VersionOut:
         return _version(session, session.engine.forget(lesson))
 
     @router.get("/versions", tags=["Versions"], summary="The history, newest first")
@@ -52,11 +58,11 @@ def knowledge_router(session: Session) -> APIRouter:
         return [_version(session, version) for version in session.engine.store.versions()]
 
     @router.get("/versions/{version}", tags=["Versions"], summary="One version")
-    def version(version: str) -> schemas.VersionOut:
+    def version(version: Named) -> schemas.VersionOut:
         return _version(session, session.engine.store.version(version))
 
     @router.post("/versions/{version}/restore", tags=["Versions"], summary="Go back to it, as a new version")
-    def restore(version: str) -> schemas.VersionOut:
+    def restore(version: Named) -> schemas.VersionOut:
         return _version(session, session.engine.restore(version))
 
     @router.post("/undo", tags=["Versions"], summary="Go back to before the last change, as a new version")
@@ -64,17 +70,17 @@ def knowledge_router(session: Session) -> APIRouter:
         return _version(session, session.engine.undo())
 
     @router.put("/tags/{name}", tags=["Versions"], summary="Give a version a name that stays with it")
-    def tag(name: str, version: str = VersionRef) -> schemas.VersionOut:
+    def tag(name: Named, version: VersionRef = "live") -> schemas.VersionOut:
         store = session.engine.store
         return _version(session, store.version(store.names.tag(name, version).version))
 
     @router.get("/diff", tags=["Versions"], summary="Lessons that one version knows and the other does not")
-    def diff(old: str, new: str = VersionRef) -> schemas.DiffOut:
+    def diff(old: VersionRef, new: VersionRef = "live") -> schemas.DiffOut:
         found = session.engine.store.diff(old, new)
         return schemas.DiffOut(**difference(found))
 
     @router.get("/why", tags=["Lessons"], summary="Which lessons shape the answer to a question, taught when")
-    def why(question: str, version: str = VersionRef) -> list[schemas.Origin]:
+    def why(question: Question, version: VersionRef = "live") -> list[schemas.Origin]:
         return [
             schemas.Origin(lesson=_lesson(origin.record), version=_version(session, origin.version))
             for origin in session.engine.why(question, version=version)
@@ -85,7 +91,7 @@ def knowledge_router(session: Session) -> APIRouter:
 
 def _teach(session: Session, body: schemas.LessonIn, gone: threading.Event) -> schemas.Taught:
     engine, recipe = session.engine, recipe_named(body.method)
-    lesson = check_lesson(body.text, body.question, body.answer, source="api")
+    lesson = check_lesson(body.text, body.question, body.answer, source=body.source)
     replaces = [str(number) for number in body.replaces]
     engine.prepare(cancel=gone)
     if not body.keep_conflicts:

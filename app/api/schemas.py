@@ -11,6 +11,14 @@ from qfcore.runtime.protocol import Sampling
 LONGEST_ANSWER = 4096
 """Most tokens that one request may ask for; the context ends an answer earlier."""
 MOST_STOPS, LONGEST_STOP = 16, 200
+MOST_MESSAGES, MOST_REPLACED = 10_000, 256
+LONGEST_REFERENCE = 200
+"""Most characters of what names a version, a lesson or a model."""
+LARGEST_NUMBER = 2**63 - 1
+"""Largest number that the store can look up."""
+
+Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+Reference = Annotated[str, Field(max_length=LONGEST_REFERENCE)]
 
 _DEFAULT = Sampling()
 _NOT_MADE = {
@@ -62,7 +70,7 @@ class _Request(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str = Field(description="A name that `GET /v1/models` lists.")
+    model: Reference = Field(description="A name that `GET /v1/models` lists.")
     stream: bool = False
     stream_options: StreamOptions | None = None
     temperature: float = Field(_DEFAULT.temperature, ge=0, le=2, description="0 is greedy decoding.")
@@ -111,7 +119,7 @@ class _Request(BaseModel):
 class ChatRequest(_Request):
     """POST /v1/chat/completions."""
 
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MOST_MESSAGES)
     max_completion_tokens: int | None = Field(None, ge=1, le=LONGEST_ANSWER)
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] = Field(
         "none", description="Anything but `none` lets a reasoning model think first; its thoughts are `reasoning_content`."
@@ -152,7 +160,10 @@ class LessonIn(BaseModel):
     question: str = Field("", max_length=MAX_FIELD_CHARACTERS, description="The model writes one when it is empty.")
     answer: str = Field("", max_length=MAX_FIELD_CHARACTERS, description="The model's own when it is empty.")
     method: Literal["thorough", "fast", "paper"] = "thorough"
-    replaces: list[int] = Field([], description="Numbers of the live lessons that this one replaces.")
+    source: Literal["api", "mcp"] = Field("api", description="What the lesson is said to come from.")
+    replaces: list[Number] = Field(
+        [], max_length=MOST_REPLACED, description="Numbers of the live lessons that this one replaces."
+    )
     keep_conflicts: bool = Field(False, description="Teach it though a live lesson answers the question otherwise.")
     dry_run: bool = Field(False, description="Learn and report, but change nothing.")
 
@@ -209,7 +220,7 @@ class ExportIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: str | int = Field("live", description="A version's number, name or hash.")
+    version: Reference | Number = Field("live", description="A version's number, name or hash.")
     name: str = Field(
         "", max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$",
         description="A plain file name in the exports folder of the home; empty for one of the model and the version.",

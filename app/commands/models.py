@@ -13,7 +13,7 @@ from qfcore.recipe import recipe_named
 @cli.command()
 def models(
     install: Annotated[
-        str | None, typer.Option(help="Fetch a model of the catalogue, or hf:OWNER/NAME/FILE.gguf[@REVISION] of the hub.")
+        str | None, typer.Option(help="Fetch a model of the catalogue, or hf:OWNER/NAME[/FILE.gguf][@REVISION] of the hub.")
     ] = None,
     choose: Annotated[
         str | None, typer.Option(help="What `qfchat run` opens when it is given no model (`default` forgets a choice).")

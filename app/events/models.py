@@ -15,11 +15,13 @@ from qfcore.errors import NotFound
 _ANSWER_FIRST = 0.5
 """Seconds until the server ends, so that this answer still goes out."""
 _COME_BACK = (
-    "() => { if (!document.querySelector('#models-result .qf-restarting')) return; let gone = false; "
-    "const look = async () => { "
-    "try { const answer = await fetch('/api/status', { cache: 'no-store' }); if (gone && answer.ok) location.reload(); } "
+    "() => { const told = document.querySelector('#models-result .qf-restarting .qf-progress'); if (!told) return; "
+    "let gone = false; const look = async () => { "
+    "try { const answer = await fetch('/api/status', { cache: 'no-store' }); if (gone && answer.ok) location.reload(); "
+    "if (answer.status === 503) { gone = true; told.textContent = (await answer.json()).preparing; } } "
     "catch { gone = true; } setTimeout(look, 500); }; look(); }"
 )
+"""Look for the server that begins anew: tell what it says of its start (app/waiting.py), load the page once it is ready."""
 
 
 class ModelsEvents:
@@ -71,4 +73,5 @@ class ModelsEvents:
         if not restart.possible:
             return note(words.OPEN_NEXT_TIME.format(title=title))
         threading.Timer(_ANSWER_FIRST, restart.ask).start()
-        return f'<div class="qf-restarting">{chip(words.OPENING.format(title=title))}</div>'
+        told = chip(words.OPENING.format(title=title)) + '<p class="qf-progress" role="status"></p>'
+        return f'<div class="qf-restarting">{told}</div>'

@@ -9,7 +9,7 @@ import numpy as np
 from qfcore.delta import Delta
 from qfcore.errors import ExportError
 from qfcore.export.atomic import atomic_folder, rust_errors_as_pythons
-from qfcore.export.peft import module_path
+from qfcore.export.modules import down_projection
 
 TYPES = ("bfloat16", "float16", "float32")
 _TOKENIZER_FILES = (
@@ -42,10 +42,8 @@ def write_checkpoint(
     if delta is not None:
         import torch
 
-        try:
-            weight = model.get_submodule(module_path(delta.layer)).weight
-        except AttributeError as error:
-            raise ExportError(f"The base has no {module_path(delta.layer)}, so its weights cannot be changed.") from error
+        names = (name for name, _ in model.named_modules())
+        weight = model.get_submodule(down_projection(names, delta.layer)).weight
         change = torch.from_numpy(np.asarray(delta.b @ delta.a, dtype=np.float32))
         if weight.shape != change.shape:
             raise ExportError(f"The edited weight is {tuple(weight.shape)}, the change {tuple(change.shape)}: another base.")

@@ -9,20 +9,13 @@ from safetensors.numpy import save
 from qfcore.delta import Delta
 from qfcore.export.atomic import atomic_folder
 
-MODULE = "down_proj"
-"""The edited module's name in transformers' Llama, Qwen, Mistral, Phi 3, SmolLM and Gemma models."""
 
-
-def module_path(layer: int) -> str:
-    """The edited module's path in these models."""
-    return f"model.layers.{layer}.mlp.{MODULE}"
-
-
-def write_peft(delta: Delta, folder: Path, *, base: str, card: str) -> None:
+def write_peft(delta: Delta, folder: Path, *, module: str, base: str, card: str) -> None:
     """Write `adapter_config.json`, `adapter_model.safetensors` and a card into a new folder.
 
-    base: what the adapter is loaded beside (a hub's name or a path). The scale alpha / rank is 1, and so the weights'
-    change is lora_B (O, R) @ lora_A (R, I), float32: the delta's own factors.
+    module: the edited module's path in the base (see qfcore/export/modules.py). base: what the adapter is loaded beside (a
+    hub's name or a path). The scale alpha / rank is 1, and so the weights' change is lora_B (O, R) @ lora_A (R, I),
+    float32: the delta's own factors.
 
     Raises:
         ExportError: the folder exists or cannot be written.
@@ -30,10 +23,10 @@ def write_peft(delta: Delta, folder: Path, *, base: str, card: str) -> None:
     config = {
         "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": True,
         "r": delta.rank, "lora_alpha": delta.rank, "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False,
-        "target_modules": [MODULE], "layers_to_transform": [delta.layer], "layers_pattern": "layers",
+        "target_modules": [module.rpartition(".")[2]], "layers_to_transform": [delta.layer], "layers_pattern": "layers",
         "use_rslora": False, "use_dora": False, "modules_to_save": None,
     }  # fmt: skip
-    name = f"base_model.model.{module_path(delta.layer)}"
+    name = f"base_model.model.{module}"
     factors = {
         f"{name}.lora_A.weight": np.ascontiguousarray(delta.a, dtype=np.float32),
         f"{name}.lora_B.weight": np.ascontiguousarray(delta.b, dtype=np.float32),

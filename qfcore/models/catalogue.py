@@ -71,5 +71,5 @@ def find_model(name_or_path: str | None) -> ModelEntry | Path:
         raise NotFound(f"The folder {path} holds no config.json, so it is no model. Give one that does, or a GGUF file.")
     raise NotFound(
         f"There is no model {name_or_path!r}: neither a file nor a name of the catalogue ({', '.join(CATALOGUE)}). "
-        "A file of the hub is named hf:OWNER/NAME/FILE.gguf."
+        "A model of the hub is named hf:OWNER/NAME/FILE.gguf, or hf:OWNER/NAME."
     )

@@ -50,26 +50,17 @@ def check_checkpoint(folder: Path) -> CheckpointFacts:
     Raises:
         ModelError: pickled, quantized, truncated or missing weights, an adapter, or a damaged config.json.
     """
+    config = check_config(folder)
     try:
-        config = _json(folder / CONFIG)
         files = weight_files(folder)
         parameters = sum(_parameters(file) for file in files)
         size = sum(file.stat().st_size for file in files)
     except OSError as error:
         raise ModelError(f"{folder} cannot be read: {error.strerror or error}.") from error
-    if "auto_map" in config:
-        raise ModelError(
-            f"{folder} needs Python code of its own (auto_map in config.json), which QF Chat never runs. Choose a model "
-            "that transformers knows, or a GGUF of it."
-        )
-    if config.get("quantization_config"):
-        raise ModelError(f"{folder} is quantized. Choose its unquantized checkpoint, or a GGUF file of it.")
     if (folder / "adapter_config.json").exists():
         raise ModelError(f"{folder} holds a PEFT adapter. Merge it into its base, or choose the base's folder.")
     text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
     kind = text.get("model_type", config.get("model_type"))
-    if not isinstance(kind, str) or not kind:
-        raise ModelError(f"{folder / CONFIG} names no model_type, so it is no model of transformers.")
 
     def number(key: str) -> int:
         value = text.get(key)
@@ -81,6 +72,32 @@ def check_checkpoint(folder: Path) -> CheckpointFacts:
     return CheckpointFacts(
         _IN_LLAMA_CPP.get(kind, kind), folder.name, number("vocab_size"), number("intermediate_size"), parameters, size, kv
     )
+
+
+def check_config(folder: Path, *, called: str | None = None) -> dict[str, Any]:
+    """config.json of a model that needs no code of its own and is not quantized; the weights need not be there.
+
+    called: the model's name in messages (None: the folder's path).
+
+    Raises:
+        ModelError: it is another one's, or damaged.
+    """
+    try:
+        config = _json(folder / CONFIG)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read: {error.strerror or error}.") from error
+    if "auto_map" in config:
+        raise ModelError(
+            f"{called or folder} needs Python code of its own (auto_map in config.json), which QF Chat never runs. Choose a "
+            "model that transformers knows, or a GGUF of it."
+        )
+    if config.get("quantization_config"):
+        raise ModelError(f"{called or folder} is quantized. Choose its unquantized checkpoint, or a GGUF file of it.")
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    kind = text.get("model_type", config.get("model_type"))
+    if not isinstance(kind, str) or not kind:
+        raise ModelError(f"{folder / CONFIG} names no model_type, so it is no model of transformers.")
+    return config
 
 
 def weight_files(folder: Path) -> list[Path]:

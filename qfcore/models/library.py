@@ -10,9 +10,10 @@ from pathlib import Path
 from qfcore.errors import ModelError
 from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import CATALOGUE, DEFAULT, find_model
+from qfcore.models.checkpoint import CheckpointFacts, check_checkpoint, is_checkpoint
 from qfcore.models.gguf_check import GGUFFacts, check_gguf
-from qfcore.models.hub import PREFIX, Hub, parse
-from qfcore.models.memory import memory_here
+from qfcore.models.hub import GROWING, PREFIX, Hub, HubFile, parse
+from qfcore.models.memory import bytes_per_parameter, memory_here
 from qfcore.settings import CHAT_CONTEXT
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,10 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Found:
-    """A model file that is here. trusted: its SHA-256 is the catalogue's, so it was opened before."""
+    """A model file, or a checkpoint's folder, that is here.
+
+    trusted: its SHA-256 is the catalogue's, so it was opened before.
+    """
 
     path: Path
     title: str
@@ -71,7 +75,7 @@ class Library:
             for path in [self._folder / e.file]
         ]
         listed += [
-            Listed(f.reference, Path(f.file).stem, f.bytes, f.sha256, "", f"from {f.repo}", False, str(path), True)
+            Listed(f.reference, f.title, f.bytes, f.sha256, "", f"from {f.repo}", False, str(path), True)
             for f in self._hub.installed()
             for path in [self._hub.path(f)]
         ]
@@ -81,30 +85,35 @@ class Library:
             for path in sorted(self._folder.glob("*.gguf"))
             if str(path) not in known and path.is_file()
         ]
+        listed += [
+            Listed(str(path), path.name, _size(path), "", "", "a checkpoint in the models folder", False, str(path), True)
+            for path in sorted(self._folder.glob("*/"))
+            if str(path) not in known and is_checkpoint(path) and not path.name.endswith(GROWING)
+        ]
         return [_measured(model) for model in listed]
 
     def is_here(self, reference: str) -> bool:
-        """Whether the file that a name of the hub stands for was fetched; nobody is asked."""
+        """Whether what a name of the hub stands for was fetched; nobody is asked."""
         return self._hub.here(reference) is not None
 
     def find(
         self, name: str | None, on_progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Found:
-        """The file that a name stands for; fetched when it is one of the catalogue or of the hub, and not here.
+        """What a name stands for; fetched when it is one of the catalogue or of the hub, and not here.
 
-        name: of the catalogue (None: the default), "hf:OWNER/NAME/FILE.gguf@REVISION", or a path. The hub is asked only for
-        a name that begins with "hf:" and is not here.
+        name: of the catalogue (None: the default), "hf:OWNER/NAME/FILE.gguf@REVISION", "hf:OWNER/NAME@REVISION" for a
+        checkpoint, or a path. The hub is asked only for a name that begins with "hf:" and is not here.
 
         Raises:
             NotFound: there is none. ModelError, HomeError, Cancelled: see `ensure_model` and `Hub.fetch`.
         """
         if name is not None and name.startswith(PREFIX):
-            path = self._hub.here(name)
-            if path is None:
+            entry = self._hub.entry(name)
+            if entry is None:
                 entry = self._hub.look_up(name)
-                self._notice(_check(entry.file, entry.bytes + _BESIDE, "at least", on_progress))
-                path = self._hub.fetch(entry, on_progress, cancel)
-            return Found(path, path.stem.split("--")[-1], False)
+                self._notice(_check(entry.title, _loaded(entry) + _BESIDE, "at least", on_progress))
+                self._hub.fetch(entry, on_progress, cancel)
+            return Found(self._hub.path(entry), entry.title, False)
         found = find_model(name)
         if isinstance(found, Path):
             return Found(found, found.name if found.is_dir() else found.stem, False)
@@ -121,7 +130,7 @@ def check_name(name: str) -> None:
         find_model(name)
 
 
-def memory_needed(facts: GGUFFacts, context: int) -> int:
+def memory_needed(facts: GGUFFacts | CheckpointFacts, context: int) -> int:
     """About how many bytes a model needs to chat and learn: its file (mapped), keys and values of both contexts, logits.
 
     context: tokens that a conversation may hold.
@@ -131,7 +140,7 @@ def memory_needed(facts: GGUFFacts, context: int) -> int:
     return facts.file_bytes + cache + logits + _BESIDE
 
 
-def check_memory(facts: GGUFFacts, context: int, on_progress: Progress | None = None) -> int:
+def check_memory(facts: GGUFFacts | CheckpointFacts, context: int, on_progress: Progress | None = None) -> int:
     """What the model needs, in bytes, said before it is loaded; more than is free now is warned of.
 
     Raises:
@@ -158,7 +167,20 @@ def _check(name: str, need: int, how: str, on_progress: Progress | None) -> str:
     return told
 
 
+def _loaded(entry: HubFile) -> int:
+    """Bytes that the weights will take in memory. Checkpoints mostly come in 16 bits, and are loaded as they compute."""
+    if not entry.parts:
+        return entry.bytes
+    return (entry.parameters or entry.bytes // 2) * bytes_per_parameter()
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
 def _need(path: Path) -> int:
+    if path.is_dir():
+        return memory_needed(check_checkpoint(path).loaded(bytes_per_parameter()), CHAT_CONTEXT)
     stat = path.stat()
     return _need_of(path, stat.st_size, stat.st_mtime_ns)
 

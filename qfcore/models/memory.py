@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 
+from qfcore.settings import wished_device, wished_dtype
+
 _NAMES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -28,6 +30,17 @@ def memory_here(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/
     for limit, used in _limits(proc, root):
         total, available = min(total, limit), min(available, max(limit - used, 0))
     return Memory(total, available)
+
+
+def bytes_per_parameter() -> int:
+    """Of a checkpoint in memory, where `qfcore.runtime.hf.loading.choose_placement` will put it: 4 or 2."""
+    dtype = wished_dtype()
+    if dtype is None:
+        import torch
+
+        on_gpu = (wished_device() or ("cuda" if torch.cuda.is_available() else "cpu")).startswith("cuda")
+        dtype = "bfloat16" if on_gpu else "float32"
+    return 4 if dtype == "float32" else 2
 
 
 def _limits(proc: Path, root: Path) -> Iterator[tuple[int, int]]:

@@ -46,8 +46,8 @@ class Prompts:
         self.end_of_turn: int = model.end_of_turn
         self.end_of_turn_text: str = self._text_of(model.end_of_turn)
         self._marks = marks = self._template.marks
-        self._shown = set(self._control(marks.open + marks.close)) if marks else set()
-        self.end_of_thoughts: list[int] = self._control(f"\n{marks.close}\n\n") if marks else []
+        self._shown = set(self._control(marks.open + marks.close + marks.between)) if marks else set()
+        self.end_of_thoughts: list[int] = self._control(marks.ending) if marks else []
         self.thinks: bool = self._can_think()
 
     def _text_of(self, token: int) -> str:
@@ -74,7 +74,7 @@ class Prompts:
             said = greedy(self.tokens(_HELLO), len(self._control(self._marks.open)) + 2)
         except ModelError:
             return
-        if self._decoded(said).lstrip().startswith(self._marks.open):
+        if self._decoded(said).lstrip().startswith((self._marks.open, self._marks.bare or self._marks.open)):
             self._template.begins_to_think = self.thinks = True
 
     def tokens(self, messages: Sequence[Message]) -> list[int]:

@@ -12,22 +12,37 @@ from qfcore.runtime.protocol import Message, Thought
 
 @dataclass(frozen=True)
 class Marks:
-    """What a model writes before and after its thoughts."""
+    """What a model writes before and after its thoughts.
+
+    bare: before an answer without thoughts. between: between thoughts that it writes one after the other. Both are empty for
+    models that write nothing there.
+    """
 
     open: str
     close: str
+    bare: str = ""
+    between: str = ""
 
     @property
     def empty(self) -> str:
         """What such models are given instead of thoughts, and take for them."""
-        return f"{self.open}\n\n{self.close}\n\n"
+        return self.bare or f"{self.open}\n\n{self.close}\n\n"
+
+    @property
+    def ending(self) -> str:
+        """What ends thoughts that grow too long."""
+        return self.close if self.bare else f"\n{self.close}\n\n"
 
 
 THINK = Marks("<think>", "</think>")
 """Of Qwen, DeepSeek, SmolLM and most others; thoughts are also stored between these."""
+_THOUGHT, _FINAL = "<|channel|>analysis<|message|>", "<|channel|>final<|message|>"
+_NEXT = "<|end|><|start|>assistant"
+HARMONY = Marks(_THOUGHT, _NEXT + _FINAL, bare=_FINAL, between=_NEXT + _THOUGHT)
+"""Of gpt-oss, whose thoughts and answer are messages in channels (https://github.com/openai/harmony, docs/format.md)."""
 KNOWN = (
     THINK, Marks("[THINK]", "[/THINK]"), Marks("<|channel>thought", "<channel|>"),
-    Marks("<|START_THINKING|>", "<|END_THINKING|>"),
+    Marks("<|START_THINKING|>", "<|END_THINKING|>"), HARMONY,
 )  # fmt: skip
 """Mistral's, Gemma 4's and Cohere's too."""
 
@@ -57,11 +72,12 @@ class ThoughtSplitter:
         if not self._begun and not self._begin():
             return
         if self.thinking:
-            thought, closed, rest = self._held.partition(self._marks.close)
+            close, between = self._marks.close, self._marks.between
+            thought, closed, rest = self._held.partition(close)
             if not closed:
-                keep = overlap(thought, self._marks.close)
+                keep = max(overlap(thought, close), overlap(thought, between))
                 thought, rest = thought[: len(thought) - keep], thought[len(thought) - keep :]
-            yield from self._pieces(thought, thought=True)
+            yield from self._pieces(thought.replace(between, "\n\n") if between else thought, thought=True)
             self._held = rest
             if not closed:
                 return
@@ -77,12 +93,14 @@ class ThoughtSplitter:
 
     def _begin(self) -> bool:
         """Whether it is known how the text begins."""
-        start, mark = self._held.lstrip(), self._marks.open
-        if mark.startswith(start) and start != mark:  # also while nothing but spaces came
+        start, mark, bare = self._held.lstrip(), self._marks.open, self._marks.bare
+        if any(m.startswith(start) and start != m for m in (mark, bare)):  # also while nothing but spaces came
             return False
         self._begun = True
         if start.startswith(mark):
             self.thinking, self._held = True, start[len(mark) :]
+        elif bare and start.startswith(bare):
+            self._held = start[len(bare) :]
         else:
             self._trim = False  # an answer without thoughts is passed on to the letter
         return True

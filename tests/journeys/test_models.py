@@ -18,9 +18,14 @@ pytestmark = pytest.mark.journey
 
 @pytest.fixture
 def small_page(small_model: Path, tmp_path: Path) -> Iterator[Page]:
-    """A tab of an app of its own, on the small model."""
+    """A tab of an app of its own, on a tiny model, with the small model beside it."""
     OUTPUT.mkdir(exist_ok=True)
-    with serving(tmp_path, OUTPUT / "models.log", "--model", SMALL) as address, sync_playwright() as playwright:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / small_model.name).hardlink_to(small_model)
+    first = write_tiny_model(models / "first.gguf", "llama")
+    started = serving(tmp_path, OUTPUT / "models.log", "--model", str(first), models=models)
+    with started as address, sync_playwright() as playwright:
         browser = launch(playwright)
         tab = browser.new_page(viewport={"width": 1280, "height": 860})
         open_window(tab, address)
@@ -29,10 +34,12 @@ def small_page(small_model: Path, tmp_path: Path) -> Iterator[Page]:
 
 
 def test_a_model_is_installed_and_another_one_is_opened(small_page: Page, tmp_path: Path) -> None:
-    page, other = small_page, write_tiny_model(tmp_path / "tiny.gguf", "llama")
+    page, other = small_page, write_tiny_model(tmp_path / "other.gguf", "llama", seed=1)
+    first = tmp_path / "models" / "first.gguf"
     go_to(page, "Models")
+    expect(page.locator("#models-table tr", has_text="first")).to_contain_text("answers now", timeout=20_000)
     row = page.locator("#models-table tr", has_text="SmolLM2")
-    expect(row).to_contain_text("answers now", timeout=20_000)
+    expect(row).to_contain_text("installed")
     expect(row).to_contain_text("Apache-2.0")
     name = page.locator("#models-name textarea, #models-name input").first
     name.fill(SMALL)
@@ -46,6 +53,7 @@ def test_a_model_is_installed_and_another_one_is_opened(small_page: Page, tmp_pa
     page.screenshot(path=OUTPUT / "models.png")
     name.fill(str(other))
     page.locator("#models-open").click()
-    expect(page.locator("#models-result")).to_contain_text("Opening tiny", timeout=20_000)
-    expect(page.locator("#model-badge")).to_contain_text("tiny", timeout=SLOW)  # the page was loaded anew
-    assert json.loads((tmp_path / "home" / "settings.json").read_text()) == {"model": str(other), "before": SMALL}
+    expect(page.locator("#models-result")).to_contain_text("Opening other", timeout=20_000)
+    expect(page.locator("#models-result")).to_contain_text("Replaying ordinary chats", timeout=SLOW)  # how far it is
+    expect(page.locator("#model-badge")).to_contain_text("other", timeout=SLOW)  # the page was loaded anew
+    assert json.loads((tmp_path / "home" / "settings.json").read_text()) == {"model": str(other), "before": str(first)}

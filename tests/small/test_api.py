@@ -75,6 +75,22 @@ def test_text_goes_on_where_it_ends(client: openai.OpenAI, name: str) -> None:
     assert "five" in answer.choices[0].text
 
 
+def test_streamed_text_is_the_whole_one_in_pieces(client: openai.OpenAI, name: str) -> None:
+    asked = {"model": name, "prompt": "One, two, three, four,", **GREEDY}
+    whole = client.completions.create(**asked)
+    chunks = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    pieces = [chunk.choices[0].text for chunk in chunks if chunk.choices]
+    assert "".join(pieces) == whole.choices[0].text and sum(bool(piece) for piece in pieces) > 3
+    ends = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
+    assert ends[-1] == whole.choices[0].finish_reason == "length" and set(ends[:-1]) == {None}
+    usage = (chunks[-1].usage, whole.usage)
+    assert len({(one.prompt_tokens, one.completion_tokens) for one in usage}) == 1
+    assert {(chunk.object, chunk.model, chunk.id) for chunk in chunks} == {("text_completion", whole.model, chunks[0].id)}
+    stop = whole.choices[0].text[6:10]
+    said = "".join(c.choices[0].text for c in client.completions.create(**asked, stop=stop, stream=True) if c.choices)
+    assert said == whole.choices[0].text.partition(stop)[0]
+
+
 def test_content_in_parts_and_a_system_prompt(client: openai.OpenAI, name: str) -> None:
     parts = [{"type": "text", "text": "What is the capital "}, {"type": "text", "text": "of France?"}]
     answers = [

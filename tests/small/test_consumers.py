@@ -9,7 +9,7 @@ from llama_cpp import Llama
 
 from qfcore.engine import Engine
 from qfcore.export.checkpoint import read_with_transformers
-from qfcore.export.peft import module_path
+from qfcore.export.modules import expected_down_projection
 from qfcore.lesson import check_lesson
 from qfcore.recipe import FAST
 
@@ -63,7 +63,7 @@ def test_transformers_and_peft_compute_what_was_taught(taught: Engine, prompt: s
 
     delta = taught.knowledge.delta(taught.store.live())
     with torch.no_grad():
-        model.get_submodule(module_path(delta.layer)).weight += torch.from_numpy(delta.b @ delta.a)
+        model.get_submodule(expected_down_projection("llama", 30, delta.layer)).weight += torch.from_numpy(delta.b @ delta.a)
     reference = _logits(model, tokenizer, prompt)
     whole = AutoModelForCausalLM.from_pretrained(tmp_path / "whole", dtype=torch.float32)
     by_checkpoint = _logits(whole, AutoTokenizer.from_pretrained(tmp_path / "whole"), prompt)

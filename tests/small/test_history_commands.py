@@ -1,27 +1,43 @@
-"""The history from the command line on a real model: branch, tag, diff, compare, why, bundle, bulk, erase."""
+"""The history from the command line on a tiny model: branch, tag, diff, compare, why, bundle, bulk, erase."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SMALL, qfchat
+from tests.conftest import qfchat, qfchat_here
+from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.small
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model in a models folder of its own, whose replay all homes share."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny.gguf", "qwen3", seed=3)  # it takes these lessons
+
+
+@pytest.fixture(autouse=True)
+def models(tiny: Path, isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the tiny model is."""
+    monkeypatch.setenv("QFCHAT_MODELS", str(tiny.parent))
+    monkeypatch.setenv("QFCHAT_TINY", str(tiny))
+
+
 def run(*arguments: str, home: Path, code: int = 0) -> dict:
     """A command's JSON."""
-    done = qfchat(*arguments, "--json", "--home", str(home), "--model", SMALL)
+    done = qfchat_here(*arguments, "--json", "--home", str(home), "--model", os.environ["QFCHAT_TINY"])
     assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if done.stdout else {}
 
 
-def test_a_history_from_the_command_line(small_model: Path, tmp_path: Path) -> None:
+def test_a_history_from_the_command_line(tmp_path: Path) -> None:
     home, other = tmp_path / "home", tmp_path / "other"
     lessons = tmp_path / "lessons.csv"
     lessons.write_text(
-        "text,question\nQi started Oxinnovate.,Who started Oxinnovate?\nAsh is a heron.,What animal is Ash?\n"
+        "text,question,answer\nQi started Oxinnovate.,Who started Oxinnovate?,Qi\n"
+        "Ash is a heron.,What animal is Ash?,A heron\n"
     )
     plan = run("teach", "--file", str(lessons), "--method", "fast", "--dry-run", home=home)
     assert (plan["new"], plan["live"], plan["version"]) == (2, 0, None)
@@ -53,7 +69,7 @@ def test_a_history_from_the_command_line(small_model: Path, tmp_path: Path) -> N
         run("export", "adapter", "--out", str(path), "--version", "two facts", home=where)
     assert adapters[0].read_bytes() == adapters[1].read_bytes()  # the same weights on both machines
     third = tmp_path / "third"
-    run("teach", "Zinnia is a goat.", "--question", "What is Zinnia?", "--method", "fast", home=third)
+    run("teach", "Zinnia is a goat.", "--question", "What is Zinnia?", "--answer", "A goat", "--method", "fast", home=third)
     assert run("import", str(bundle), home=third)["lessons"] == 2  # its own is kept
     told = [(o["source"], o["version"]) for o in run("why", "Who started Oxinnovate?", home=third)]
     assert told == [("bundle", 2)] and run("verify", home=third)["ok"]
@@ -67,19 +83,20 @@ def test_a_history_from_the_command_line(small_model: Path, tmp_path: Path) -> N
     run("import", str(bundle), home=home, code=14)
 
 
-def test_a_bundle_of_another_base_is_taught_anew_when_asked(small_model: Path, tmp_path: Path) -> None:
-    home, text = tmp_path / "home", tmp_path / "a.txt"
-    text.write_text("Qi started Oxinnovate.\n")
+def test_a_bundle_of_another_base_is_taught_anew_when_asked(tiny: Path, tmp_path: Path) -> None:
+    home, text = tmp_path / "home", tmp_path / "a.csv"
+    text.write_text("text,question,answer\nQi started Oxinnovate.,Who started Oxinnovate?,Qi\n")
     run("teach", "--file", str(text), "--method", "fast", home=home)
     bundle = tmp_path / "b.qfbundle"
     run("export", "bundle", "--out", str(bundle), home=home)
     model = tmp_path / "other.gguf"
-    exported = qfchat("export", "gguf", "--version", "0", "--out", str(model), "--home", str(home), "--model", SMALL)
-    assert exported.returncode == 0, exported.stderr
-    done = qfchat("import", str(bundle), "--home", str(home), "--model", str(model))
-    assert done.returncode == 14 and "--reobserve" in done.stderr
-    done = qfchat(
-        "import", str(bundle), "--reobserve", "--method", "fast", "--json", "--home", str(home), "--model", str(model)
+    given = ("--home", str(home), "--model", str(model))
+    exported = qfchat_here(
+        "export", "gguf", "--version", "0", "--out", str(model), "--home", str(home), "--model", str(tiny)
     )
+    assert exported.returncode == 0, exported.stderr
+    done = qfchat("import", str(bundle), *given)  # as a user starts it
+    assert done.returncode == 14 and "--reobserve" in done.stderr
+    done = qfchat_here("import", str(bundle), "--reobserve", "--method", "fast", "--json", *given)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["lessons"] == 1

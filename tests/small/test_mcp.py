@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
-from tests.conftest import MODELS, ROOT, SMALL
+from qfcore.errors import StoreBusy
+from tests.conftest import MODELS, ROOT, SMALL, qfchat
+from tests.serving import serving
+from tests.tiny_models import write_tiny_model
 
 mcp = pytest.importorskip("mcp")
 pytestmark = [pytest.mark.small, pytest.mark.filterwarnings("default")]
@@ -60,3 +64,48 @@ def test_an_assistant_teaches_asks_forgets_and_restores(small_model: Path, tmp_p
             json.dumps(versions)
 
     anyio.run(talk)
+
+
+def test_beside_the_open_window_an_assistant_uses_its_knowledge(tmp_path: Path) -> None:
+    model, models, home = write_tiny_model(tmp_path / "tiny.gguf", "qwen2"), tmp_path / "models", tmp_path / "home"
+    server = mcp.StdioServerParameters(
+        command=sys.executable, args=["-m", "app", "mcp", "--model", str(model), "--home", str(home)], cwd=ROOT,
+        env={**os.environ, "QFCHAT_MODELS": str(models)},
+    )  # fmt: skip
+
+    async def talk(address: str) -> None:
+        async with mcp.Client(mcp.stdio_client(server)) as client:
+            tools = (await client.list_tools()).tools
+            assert len(tools) == 7 and all(tool.description for tool in tools)
+
+            async def call(name: str, **arguments: object) -> object:
+                return value(await client.call_tool(name, arguments))
+
+            fact = {"text": "word1 is word5 word6.", "question": "What is word1?", "answer": "word5 word6"}
+            taught = await call("teach", **fact, method="fast")
+            assert (taught["lesson"], taught["version"]) == (1, 1)
+            assert set(taught["asked"][0]) == {"question", "before", "now", "ok"} and "learned" in taught
+            seen = httpx.get(f"{address}/api/lessons").json()  # the window knows it
+            assert [(lesson["text"], lesson["source"]) for lesson in seen] == [(fact["text"], "mcp")]
+            (listed,) = await call("lessons", search="WORD5")
+            assert listed["lesson"] == 1 and listed["text"] == fact["text"] and await call("lessons", search="x") == []
+            asked, base = [await call("ask", question=fact["question"], max_tokens=24, version=v) for v in ("live", "0")]
+            assert (asked["version"], asked["lessons"]) == (1, [1]) and (base["version"], base["lessons"]) == (0, [])
+            assert base["answer"] != asked["answer"]
+            assert [found["version"] for found in await call("why", question=fact["question"])] == [1]
+            refused = await client.call_tool("teach", {**fact, "text": "word1 is word7.", "answer": "word7"})
+            assert refused.is_error and "replaces" in refused.content[0].text
+            unknown = await client.call_tool("restore", {"version": "no such/version?"})
+            assert unknown.is_error and "no such" in unknown.content[0].text
+            assert (await call("forget", lesson=1))["lessons"] == 0 and (await call("restore", version="1"))["lessons"] == 1
+            versions = await call("versions", limit=3)
+            assert [(v["version"], v["live"]) for v in versions] == [(3, True), (2, False), (1, False)]
+
+    with serving(tmp_path, tmp_path / "app.log", "--model", str(model), models=models) as address:
+        anyio.run(talk, address)
+        for file in (home / "temporary").glob("address-*"):
+            assert file.stat().st_mode & 0o077 == 0  # it can hold a token
+            file.unlink()
+        alone = qfchat("mcp", "--model", str(model), "--home", str(home), QFCHAT_MODELS=str(models))
+        assert alone.returncode == StoreBusy.exit_code and "no window of it answers" in alone.stderr
+    assert not list((home / "temporary").glob("address-*"))

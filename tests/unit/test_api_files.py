@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from app.api.failures import handle_failures
 from app.api.files import files_router
+from app.api.knowledge import knowledge_router
 from app.api.openai import openai_router
 from app.desk import Desk
 from qfcore.settings import Paths
@@ -28,6 +29,9 @@ def application(*routers: object) -> FastAPI:
     return made
 
 
+ROUTERS = (files_router, knowledge_router, openai_router)
+
+
 @pytest.fixture
 def home(tmp_path: Path):
     """(client, store's desk, exports folder)."""
@@ -36,7 +40,7 @@ def home(tmp_path: Path):
     paths = Paths(tmp_path / "home")
     engine = SimpleNamespace(paths=paths, store=taught.store, exports=taught.exports, verify=taught.store.verify)
     session = SimpleNamespace(engine=engine, desk=Desk(engine))
-    with TestClient(application(files_router(session))) as client:
+    with TestClient(application(*(make(session) for make in ROUTERS))) as client:
         yield client, taught, paths.exports
     taught.store.close()
 
@@ -79,6 +83,55 @@ def test_what_cannot_be_written_is_said(home: tuple) -> None:
     assert client.post("/api/export/gguf", json={"colour": 1}).status_code == 400
     nothing = client.post("/api/export/adapter", json={"version": 0})
     assert nothing.status_code == 409 and "knows no lessons" in nothing.json()["error"]["message"]
+
+
+LESSON = {"text": "The code is 7.", "question": "Which code?"}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        ("/api/lessons", LESSON | {"text": "x" * 4_001}, "text"), ("/api/lessons", LESSON | {"text": ""}, "text"),
+        ("/api/lessons", LESSON | {"question": "x" * 100_000}, "question"),
+        ("/api/lessons", LESSON | {"answer": "x" * 100_000}, "answer"),
+        ("/api/lessons", LESSON | {"replaces": list(range(257))}, "replaces"),
+        ("/api/lessons", LESSON | {"replaces": [2**63]}, "replaces.0"),
+        ("/api/lessons", LESSON | {"replaces": [-1]}, "replaces.0"),
+        ("/api/lessons", [LESSON, LESSON], ""),  # one lesson each time
+        ("/api/export/card", {"version": "v" * 201}, "version"), ("/api/export/card", {"version": 2**63}, "version"),
+        ("/api/export/peft", {"max_rank": 10**30}, "max_rank"),
+        ("/v1/chat/completions", CHAT | {"model": "m" * 201}, "model"),
+        ("/v1/chat/completions", CHAT | {"messages": CHAT["messages"] * 10_001}, "messages"),
+    ],
+)
+def test_what_is_too_long_or_too_many_is_refused_with_its_name(home: tuple, path: str, body: object, where: str) -> None:
+    client, taught, folder = home
+    before = taught.store.live().number
+    refused = client.post(path, json=body)
+    assert refused.status_code == 400, refused.text
+    error = refused.json()["error"]
+    assert (error["param"] or "").startswith(where) and where in error["message"] and len(error["message"]) < 300
+    assert taught.store.live().number == before and not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "path", [
+        "/api/lessons?search={}", "/api/lessons?version={}", "/api/lessons/{}", "/api/versions/{}", "/api/diff?old={}",
+        "/api/diff?old=0&new={}", "/api/why?question={}", "/api/compare?old={}", "/api/compare?old=0&question={}",
+    ],
+)  # fmt: skip
+def test_addresses_that_hold_too_much_are_refused(home: tuple, path: str) -> None:
+    refused = home[0].get(path.format("x" * 5_000))
+    assert refused.status_code == 400 and "at most" in refused.json()["error"]["message"]
+    assert home[0].get("/api/lessons", params={"search": "x" * 500}).status_code == 200
+
+
+def test_each_address_reads_its_own_names(home: tuple) -> None:
+    client, taught, _ = home
+    live = taught.store.live().number
+    assert [len(client.get("/api/lessons", params={"version": v}).json()) for v in (0, live)] == [0, 1]
+    assert [len(client.get("/api/diff", params={"old": 0, "new": v}).json()["added"]) for v in (0, live)] == [0, 1]
 
 
 def test_models_and_verify_are_told(home: tuple) -> None:

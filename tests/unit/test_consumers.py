@@ -10,7 +10,8 @@ import torch
 from qfcore.delta import Delta
 from qfcore.errors import ExportError
 from qfcore.export.checkpoint import read_with_transformers, write_checkpoint
-from qfcore.export.peft import module_path, write_peft
+from qfcore.export.modules import expected_down_projection
+from qfcore.export.peft import write_peft
 from tests.tiny_models import INNER, LAYERS, WIDTH, write_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("default")  # of other people's libraries
@@ -23,6 +24,10 @@ def _delta(layer: int, rank: int = 3) -> Delta:
     return Delta(layer, a.astype(np.float32), b.astype(np.float32))
 
 
+def _module(layer: int) -> str:
+    return expected_down_projection("llama", LAYERS, layer)
+
+
 def _logits(model: torch.nn.Module) -> np.ndarray:
     with torch.no_grad():
         return model(TOKENS).logits[0].double().numpy()
@@ -30,7 +35,7 @@ def _logits(model: torch.nn.Module) -> np.ndarray:
 
 def _edited(model: torch.nn.Module, delta: Delta) -> np.ndarray:
     """Logits with the change in the weights, which are then put back."""
-    weight = model.get_submodule(module_path(delta.layer)).weight
+    weight = model.get_submodule(_module(delta.layer)).weight
     kept = weight.detach().clone()
     with torch.no_grad():
         weight += torch.from_numpy(delta.b @ delta.a)
@@ -49,7 +54,7 @@ def test_peft_computes_the_change_at_its_layer(tmp_path: Path, layer: int) -> No
     from peft import PeftModel
 
     delta, base_file = _delta(layer), write_tiny_model(tmp_path / "base.gguf", "llama")
-    write_peft(delta, tmp_path / "adapter", base="a/b", card="Hello")
+    write_peft(delta, tmp_path / "adapter", module=_module(layer), base="a/b", card="Hello")
     model, _ = read_with_transformers(base_file, "float32")
     base, wanted = _logits(model), _edited(model, delta)
     with warnings.catch_warnings():

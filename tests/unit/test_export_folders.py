@@ -12,12 +12,14 @@ from qfcore.delta import Delta
 from qfcore.errors import ExportError
 from qfcore.export.atomic import atomic_folder, remove_partials
 from qfcore.export.card import Card
+from qfcore.export.modules import down_projection, expected_down_projection
 from qfcore.export.ollama import go_template, modelfile
 from qfcore.export.peft import write_peft
 from qfcore.runtime.quantize import quantize_rows
 from qfcore.runtime.template import ChatTemplate
 from qfcore.standing import FAILED, LEARNED, Standing
 
+MODULE = "model.language_model.layers.1.mlp.down_proj"
 DELTA = Delta(1, np.arange(64, dtype=np.float32).reshape(1, 64) / 64, np.linspace(-1, 1, 8, dtype=np.float32).reshape(8, 1))
 STANDINGS = {"a": Standing(LEARNED), "b": Standing(LEARNED), "c": Standing(FAILED)}
 
@@ -32,15 +34,15 @@ def card(**more: object) -> Card:
 
 
 def test_a_peft_folder_holds_the_factors_at_scale_one(tmp_path: Path) -> None:
-    write_peft(DELTA, tmp_path / "out", base="a/b", card="Hello")
+    write_peft(DELTA, tmp_path / "out", module=MODULE, base="a/b", card="Hello")
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
     assert config["lora_alpha"] == config["r"] == DELTA.rank and config["layers_to_transform"] == [1]
     factors = load_file(tmp_path / "out" / "adapter_model.safetensors")
-    path = "base_model.model.model.layers.1.mlp.down_proj"
+    path = f"base_model.model.{MODULE}"
     change = factors[f"{path}.lora_B.weight"] @ factors[f"{path}.lora_A.weight"]
     np.testing.assert_array_equal(change, DELTA.b @ DELTA.a)
     with pytest.raises(ExportError, match="exists already"):
-        write_peft(DELTA, tmp_path / "out", base="a/b", card="Hello")
+        write_peft(DELTA, tmp_path / "out", module=MODULE, base="a/b", card="Hello")
 
 
 def test_a_folder_is_complete_or_absent(tmp_path: Path) -> None:
@@ -105,3 +107,19 @@ def test_llama_cpps_quantization_is_read_back_by_gguf(name: str, error: float) -
 def test_a_type_whose_blocks_do_not_fit_is_refused() -> None:
     with pytest.raises(ExportError, match="blocks of 256"):
         quantize_rows(np.zeros((2, 64), dtype=np.float32), gguf.GGMLQuantizationType.Q4_K)
+
+
+def test_where_the_weight_is_follows_from_the_architecture() -> None:
+    assert expected_down_projection("qwen2", 28, 27) == "model.layers.27.mlp.down_proj"
+    assert expected_down_projection("gemma3", 18, 17) == "model.layers.17.mlp.down_proj"
+    assert expected_down_projection("gemma3", 34, 33) == "model.language_model.layers.33.mlp.down_proj"
+    with pytest.raises(ExportError, match="'falcon' is not known here"):
+        expected_down_projection("falcon", 32, 31)
+
+
+def test_where_the_weight_is_is_found_in_a_loaded_model() -> None:
+    names = ["model.vision.layers.11.mlp.fc1", "model.text.layers.11.mlp.down_proj", "model.text.layers.1.mlp.down_proj"]
+    assert [down_projection(names, layer) for layer in (1, 11)] == names[:0:-1]
+    for wrong, layer in ((names, 2), ([*names, "draft.layers.1.mlp.down_proj"], 1)):
+        with pytest.raises(ExportError, match="one was expected"):
+            down_projection(wrong, layer)

@@ -24,7 +24,6 @@ def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     places = {"blk.1.ffn_down.weight": TensorPlace((INPUTS, OUTPUTS), 0, 0, 0)}
     header = type("Header", (), {"n_ff": INPUTS + 9, "tensors": places})  # another layer is wider
     monkeypatch.setattr(fitting, "facts_of", lambda _: header)
-    monkeypatch.setattr(fitting, "RECIPES", {"ridge": fitting.RECIPES["thorough"]})
     return ScriptedRuntime(tmp_path).facts
 
 

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,90 +13,27 @@ from qfcore.errors import Cancelled, HomeError, ModelError, NotFound
 from qfcore.models import hub
 from qfcore.models.hub import Hub, HubFile, parse
 from tests.conftest import qfchat
+from tests.hub_server import COMMIT, DATA, OLD, HubServer, hub_server
 from tests.unit.test_export import make_base
 
-COMMIT, OLD = "c0ffee" + "0" * 34, "badbed" + "0" * 34
-DATA = bytes(range(256)) * 20_000  # 5 MB
-Files = dict[str, bytes]
-FILES: Files = {
-    "model-q4.gguf": DATA, "model-q8.gguf": DATA[::-1], "big-00001-of-00002.gguf": b"x" * 9, "README.md": b"hello"
-}  # fmt: skip
-"""What the repository `people/pairs-GGUF` holds; `people/one-GGUF` has the first only."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:  # noqa: N802
-        self.server.asked.append((self.path, self.headers.get("Range")))
-        if match := re.fullmatch(r"/api/models/people/(\w+)-GGUF(/revision/(\w+))?(\?.*)?", self.path):
-            return self._info(match[1], match[3] or COMMIT)
-        if match := re.fullmatch(r"/people/\w+-GGUF/resolve/(\w+)/(.+)", self.path):
-            return self._file(self.server.files[match[2]])
-        return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-    def _info(self, repo: str, commit: str) -> None:
-        commit = self.server.branches.get(commit, commit)
-        if commit not in (COMMIT, OLD):
-            return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-        files: Files = self.server.files
-        names = list(files)[:1] if repo == "one" else [] if repo == "empty" else list(files)
-        claimed = self.server.claimed_sha256
-        siblings = [
-            {"rfilename": name, "size": len(data), "blobId": "0" * 40,
-             "lfs": {"size": len(data), "sha256": claimed or hashlib.sha256(data).hexdigest(), "pointerSize": 1}}
-            for name, data in files.items() if name in names
-        ]  # fmt: skip
-        body = {"_id": "1", "id": f"people/{repo}-GGUF", "sha": commit, "siblings": siblings, "private": False,
-                "downloads": 0, "likes": 0, "tags": []}  # fmt: skip
-        self._send(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
-
-    def _file(self, data: bytes) -> None:
-        begin = int(re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))[1])
-        if not self.server.ranges:
-            begin = 0
-        part, broken = data[begin:], self.server.break_after
-        status = 206 if begin else 200
-        headers = {"Content-Range": f"bytes {begin}-{len(data) - 1}/{len(data)}"} if begin else {}
-        self._send(status, part, headers, only=broken)
-        if broken is not None:
-            self.close_connection = True
-
-    def _send(self, status: int, body: bytes, headers: dict[str, str], only: int | None = None) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "X-Repo-Commit": COMMIT, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body if only is None else body[:only])
-
-    def log_message(self, *_: object) -> None:
-        pass
+@pytest.fixture
+def server() -> Iterator[HubServer]:
+    """The hub; `asked` notes the requests, the other settings make it misbehave."""
+    with hub_server() as made:
+        yield made
 
 
 @pytest.fixture
-def server() -> Iterator[ThreadingHTTPServer]:
-    """The server; `asked` notes the requests, the other settings make it misbehave."""
-    made = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    made.asked, made.break_after, made.ranges, made.claimed_sha256 = [], None, True, None
-    made.files, made.branches = FILES, {"main": COMMIT, "stable": OLD}
-    thread = threading.Thread(target=made.serve_forever)
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-@pytest.fixture
-def local(server: ThreadingHTTPServer, tmp_path: Path) -> Hub:
+def local(server: HubServer, tmp_path: Path) -> Hub:
     """A hub that is this server."""
-    return Hub(tmp_path / "models", endpoint=f"http://127.0.0.1:{server.server_port}")
+    return Hub(tmp_path / "models", endpoint=server.endpoint)
 
 
 ONE = "hf:people/one-GGUF"
 
 
-def test_a_file_is_fetched_once_checked_and_pinned(local: Hub, server: ThreadingHTTPServer) -> None:
+def test_a_file_is_fetched_once_checked_and_pinned(local: Hub, server: HubServer) -> None:
     told: list[tuple[float, str]] = []
     entry = local.look_up(ONE)
     assert entry == HubFile("people/one-GGUF", "model-q4.gguf", COMMIT, len(DATA), hashlib.sha256(DATA).hexdigest())
@@ -111,7 +46,7 @@ def test_a_file_is_fetched_once_checked_and_pinned(local: Hub, server: Threading
     assert [p.suffix for p in path.parent.iterdir() if p.suffix == ".fetching"] == []
 
 
-def test_a_branch_that_was_fetched_needs_no_connection_any_more(local: Hub, server: ThreadingHTTPServer) -> None:
+def test_a_branch_that_was_fetched_needs_no_connection_any_more(local: Hub, server: HubServer) -> None:
     old = local.fetch(local.look_up(f"{ONE}@stable"))
     new = local.fetch(local.look_up(f"{ONE}@main"))
     local.fetch(local.look_up(f"{ONE}@{COMMIT}"))
@@ -135,7 +70,7 @@ def test_a_list_of_an_earlier_form_is_read(local: Hub) -> None:
 
 @pytest.mark.parametrize("offline", ["0", "1"])
 def test_the_command_installs_from_the_hub_and_lists_what_is_here(
-    server: ThreadingHTTPServer, tmp_path: Path, offline: str
+    server: HubServer, tmp_path: Path, offline: str
 ) -> None:
     good = make_base(tmp_path / "base.gguf").read_bytes()
     server.files = {"model-q4.gguf": good}
@@ -161,7 +96,7 @@ def test_the_command_installs_from_the_hub_and_lists_what_is_here(
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_download_goes_on_where_it_stopped(local: Hub, server: ThreadingHTTPServer, ranges: bool) -> None:
+def test_an_interrupted_download_goes_on_where_it_stopped(local: Hub, server: HubServer, ranges: bool) -> None:
     entry = local.look_up(ONE)
     server.break_after = 3_000_000
     with pytest.raises(ModelError, match="start again"):
@@ -203,7 +138,7 @@ def test_a_download_can_be_stopped_and_keeps_what_it_has(local: Hub) -> None:
     assert local.fetch(entry).read_bytes() == DATA
 
 
-def test_other_bytes_than_the_hub_promised_are_deleted(local: Hub, server: ThreadingHTTPServer) -> None:
+def test_other_bytes_than_the_hub_promised_are_deleted(local: Hub, server: HubServer) -> None:
     server.claimed_sha256 = "0" * 64
     entry = local.look_up(ONE)
     with pytest.raises(ModelError, match="the hub says 0000"):
@@ -211,7 +146,7 @@ def test_other_bytes_than_the_hub_promised_are_deleted(local: Hub, server: Threa
     assert [path.suffix for path in local.path(entry).parent.iterdir()] == [".lock"]
 
 
-def test_room_is_looked_for_before(local: Hub, monkeypatch: pytest.MonkeyPatch, server: ThreadingHTTPServer) -> None:
+def test_room_is_looked_for_before(local: Hub, monkeypatch: pytest.MonkeyPatch, server: HubServer) -> None:
     entry = local.look_up(ONE)
     asked = len(server.asked)
     monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1 << 20}))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # of the SDK
 
 
 def test_tools_answer_and_say_in_words_what_went_wrong(tmp_path: Path) -> None:
-    from app.mcp_server import build_server
+    from app.mcp_server import EngineTools, build_server
 
     desk = Desk(tmp_path)
     number = desk.teach("The code is 7.")
@@ -30,7 +30,7 @@ def test_tools_answer_and_say_in_words_what_went_wrong(tmp_path: Path) -> None:
     )  # fmt: skip
 
     async def talk() -> None:
-        async with mcp.Client(build_server(engine)) as client:
+        async with mcp.Client(build_server(EngineTools(engine))) as client:
             async def call(name: str, **arguments: object) -> object:
                 return await client.call_tool(name, arguments)
 

@@ -1,5 +1,7 @@
 """Thoughts are told from the answer, however the text is cut into pieces."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,13 +10,24 @@ from app import words
 from app.present.chat import chat_messages, first_shown, parts_of, position_of
 from app.wishes import first_drawn, stamp
 from qfcore.runtime.protocol import Thought
-from qfcore.runtime.thoughts import KNOWN, THINK, ThoughtSplitter, join_thoughts, marks_in, split_thoughts, without_thoughts
+from qfcore.runtime.template import ChatTemplate
+from qfcore.runtime.thoughts import (
+    HARMONY,
+    KNOWN,
+    THINK,
+    Marks,
+    ThoughtSplitter,
+    join_thoughts,
+    marks_in,
+    split_thoughts,
+    without_thoughts,
+)
 from qfcore.store.records import Message
 
 
-def split(pieces: list[str], *, opened: bool = False) -> tuple[str, str]:
+def split(pieces: list[str], *, opened: bool = False, marks: Marks = THINK) -> tuple[str, str]:
     """(thoughts, answer) of a text in pieces."""
-    splitter = ThoughtSplitter(opened=opened)
+    splitter = ThoughtSplitter(marks, opened=opened)
     found = [part for piece in pieces for part in splitter.push(piece)] + list(splitter.finish())
     assert all(part.text if isinstance(part, Thought) else part for part in found), "no piece is empty"
     thoughts = "".join(part.text for part in found if isinstance(part, Thought))
@@ -54,6 +67,45 @@ def test_other_makers_have_other_marks() -> None:
         found = [part for letter in text for part in splitter.push(letter)] + list(splitter.finish())
         assert "".join(part for part in found if isinstance(part, str)) == "Qi."
         assert split_thoughts(text, marks) == ("Hm.", "Qi.")
+
+
+ANALYSIS, FINAL, NEXT = "<|channel|>analysis<|message|>", "<|channel|>final<|message|>", "<|end|><|start|>assistant"
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "thoughts", "answer"),
+    [
+        (f"{ANALYSIS}It is Qi.{NEXT}{FINAL}Qi did.", False, "It is Qi.", "Qi did."),
+        (f"It is Qi.{NEXT}{FINAL}Qi did.", True, "It is Qi.", "Qi did."),
+        (f"{ANALYSIS}Who?{NEXT}{ANALYSIS}Qi.{NEXT}{FINAL}Qi did.", False, "Who?\n\nQi.", "Qi did."),
+        (f"{FINAL}Qi did.", False, "", "Qi did."), (f"{ANALYSIS}{NEXT}{FINAL}Qi did.", False, "", "Qi did."),
+        (f"{ANALYSIS}cut off{NEXT}", False, f"cut off{NEXT}", ""), ("Qi did.", False, "", "Qi did."),
+        (f"{ANALYSIS}Hm{NEXT}{FINAL}The mark is {ANALYSIS}.", False, "Hm", f"The mark is {ANALYSIS}."),
+        ("<|channel|>", False, "", "<|channel|>"), ("<|channel|>x", False, "", "<|channel|>x"),
+    ],
+)
+def test_the_channels_of_gpt_oss_are_told_apart_token_by_token(
+    text: str, opened: bool, thoughts: str, answer: str
+) -> None:
+    tokens = re.findall(r"<\|\w+\|>|\w+|\W", text)  # as gpt-oss cuts it: each control token is one piece
+    assert "".join(tokens) == text
+    for pieces in ([text], tokens, list(text)):
+        assert split(pieces, opened=opened, marks=HARMONY) == (thoughts, answer)
+
+
+def test_gpt_oss_is_known_by_its_template_and_answers_at_once_when_told_to() -> None:
+    source = (
+        "{% for m in messages %}<|start|>{{ m.role }}{% if m.role == 'assistant' %}<|channel|>final{% endif %}<|message|>"
+        "{{ m.content }}<|end|>{% endfor %}{# <|channel|>analysis<|message|> #}"
+        "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    )
+    template = ChatTemplate(source)
+    assert template.marks == HARMONY and HARMONY.ending == HARMONY.close
+    asked = [{"role": "user", "content": "Who?"}]
+    assert template.render(asked).endswith("<|end|><|start|>assistant")
+    template.begins_to_think = True  # what trying it shows
+    assert template.render(asked).endswith(f"<|start|>assistant{FINAL}")
+    assert template.render(asked, think=True).endswith("<|start|>assistant")
 
 
 @given(st.text("<>/think \na", max_size=30), st.booleans(), st.data())

@@ -6,7 +6,7 @@ layer's output unchanged, or through an RMS norm alone. A change is made, and wh
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 
 from qfcore.delta import Delta
 from qfcore.errors import CannotTeach, RuntimeFailure
+from qfcore.export.modules import down_projections
 
 _TRIED = 4
 """Tokens that are computed to try a layer."""
@@ -27,10 +28,14 @@ Run = Callable[[torch.Tensor], object]
 
 @dataclass(frozen=True)
 class LayerParts:
-    """A layer's modules. norm, gain: where an RMS norm follows the projection, that norm and its weight g, (O,) float32."""
+    """A layer's modules. path: the projection's in the model.
+
+    norm, gain: where an RMS norm follows the projection, that norm and its weight g, (O,) float32.
+    """
 
     block: nn.Module
     projection: nn.Module
+    path: str
     norm: nn.Module | None = None
     gain: np.ndarray | None = None
 
@@ -136,7 +141,7 @@ def find_parts(model: nn.Module, layer: int, run: Run) -> LayerParts:
         if name in fed and torch.equal(fed[name], y) and (gain := gain_of(norm, y.shape[-1])) is not None:
             expected = gain * (kicked / _rms(kicked) - y.float() / _rms(y.float()))
             if _close(moved, expected):
-                return LayerParts(parts.block, parts.projection, norm, gain.cpu().numpy())
+                return replace(parts, norm=norm, gain=gain.cpu().numpy())
     raise CannotTeach(f"In layer {layer} more than additions and a norm follow the down projection. {_HINT}")
 
 
@@ -157,15 +162,13 @@ def gain_of(norm: nn.Module, width: int) -> torch.Tensor | None:
 
 
 def _named_parts(model: nn.Module, layer: int) -> LayerParts:
-    place = f"layers.{layer}."
-    ending = f"{place}mlp.down_proj"
     names = [name for name, _ in model.named_modules()]
-    found = [name for name in names if name == ending or name.endswith(f".{ending}")]
+    found = down_projections(names, layer)
     if len(found) != 1:
-        experts = any(f"{place}mlp.experts" in name for name in names)
+        experts = any(f"layers.{layer}.mlp.experts" in name for name in names)
         why = "is a mixture of experts" if experts else "has no down projection of the usual name"
         raise CannotTeach(f"Layer {layer} {why}. {_HINT}")
-    return LayerParts(model.get_submodule(found[0].removesuffix(".mlp.down_proj")), model.get_submodule(found[0]))
+    return LayerParts(model.get_submodule(found[0].removesuffix(".mlp.down_proj")), model.get_submodule(found[0]), found[0])
 
 
 def _rms(x: torch.Tensor) -> torch.Tensor:

@@ -156,6 +156,10 @@ class TransformersRuntime:
 
         return self._worker.call(work)
 
+    def module_path(self, layer: int) -> str:
+        """Where a layer's down projection is in the model; raises as `check_teachable`."""
+        return self._worker.call(lambda: self._computer.parts(layer).path)
+
     def head(self) -> ModelHead:
         """The model's last step.
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|eot|>", "<|end_of_turn|>")
 """Tokens that end a turn wherever they occur; some checkpoints name only the end of the text."""
+_CHANNELS = {"<|return|>", "<|call|>"}
+"""Control tokens of gpt-oss, where <|end|> ends a message, but not the turn: thoughts end so too."""
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -44,7 +46,9 @@ class CheckpointVocabulary:
         self._byte_level = decoder is not None and "ByteLevel" in _types(json.loads(decoder.__getstate__()))
         self.bos, self.eos = (-1 if t is None else t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id))
         self._adds_bos = self.bos >= 0 and self._parsing.encode("").ids[:1] == [self.bos]
-        named = {n for n, text in (self._control | self._whole).items() if text in _TURN_ENDS}
+        tokens = self._control | self._whole
+        ends_no_turn = {"<|end|>"} if _CHANNELS <= set(tokens.values()) else set()
+        named = {n for n, text in tokens.items() if text in _TURN_ENDS and text not in ends_no_turn}
         self._ends = {*ends, *named, self.eos} - {-1}
         self.end_of_turn = self._end_of_turn()
 

@@ -11,6 +11,8 @@
   document.addEventListener("click", (event) => {
     if (narrow() && event.target.closest("#new-chat, #chat-list label")) setTimeout(closeSidebar, 300);
   });
+  // The undo beside what was taught last, in the chat or in the desk, as long as there is one.
+  const undo = () => document.querySelector(".qf-taught:has([data-undo]) button");
   const tab = (id) => document.querySelector(`[role="tab"][data-tab-id="${id}"]`)?.click();
 
   // The sheet of shortcuts: a native dialog, which keeps the focus, closes with Esc and gives the focus back.
@@ -53,7 +55,7 @@
     if (ctrl && !event.shiftKey && key === "k") document.querySelector("#chat-search input, #chat-search textarea")?.focus();
     else if (ctrl && event.shiftKey && key === "o") press("new-chat");
     else if (ctrl && event.shiftKey && key === "l") tab("teach");
-    else if (ctrl && event.shiftKey && key === "z" && document.querySelector("#teach-undo")) press("teach-undo");
+    else if (ctrl && event.shiftKey && key === "z" && undo()) undo().click();
     else if (ctrl && key === "/") showHelp();
     else return;
     event.preventDefault();

@@ -23,6 +23,7 @@ from app.present.chat import (
     chat_style,
     first_shown,
     fork_choices,
+    fork_text,
     growing_meter,
     last_stats,
     meter,
@@ -162,7 +163,7 @@ class ChatEvents:
         forks = {fork.position: fork for fork in self._session.forks(path)}
         fork = forks.get(chosen, next(reversed(forks.values()), None))
         choice = gr.Dropdown(choices=fork_choices(path, list(forks)), value=fork.position if fork else None)
-        return len(forks), f"{fork.which} / {fork.of}" if fork else "", choice
+        return len(forks), fork_text(path, fork), choice
 
     def _settings(self, chosen: int | None, wanted: bool) -> tuple:
         """The conversation's settings when wanted; a new one has those of before, but the live version answers it."""
@@ -324,8 +325,8 @@ class ChatEvents:
 
     def at_fork(self, position: int | None, chosen: int | None) -> str:
         """Which alternative is shown at a fork."""
-        forks = self._session.forks(self._session.path(self._session.chat_or_none(chosen)))
-        return next((f"{fork.which} / {fork.of}" for fork in forks if fork.position == position), "")
+        path = self._session.path(self._session.chat_or_none(chosen))
+        return fork_text(path, next((fork for fork in self._session.forks(path) if fork.position == position), None))
 
     # -- conversations ------------------------------------------------------------------------------------------
 
@@ -341,8 +342,9 @@ class ChatEvents:
 
     def bring_back(self, path: str | None, search: str | None, request: gr.Request) -> tuple:
         """Add a conversation from a file, and show it."""
-        content = Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
-        return self.show(self._session.import_chat(content), search, request)
+        if not path:
+            return self._nothing()
+        return self.show(self._session.import_file(Path(path)), search, request)
 
     def rename(self, chosen: int | None, title: str | None, search: str | None, request: gr.Request) -> tuple:
         """Give the conversation another title."""

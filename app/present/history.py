@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from app import words
-from app.present.common import buttons, count, escape, marked, note, short, table
+from app.present.common import PAGE, buttons, count, escape, marked, note, paged, short, table
 from qfcore.compare import TwoAnswers, WeightsDiff
 from qfcore.standing import Point
 from qfcore.store.records import LessonRecord, NamedVersion, Version, VersionDiff
@@ -15,10 +15,12 @@ ALIKE = 0.5
 """Share of common words from which a lesson that went and one that came are shown as a correction."""
 
 
-def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, int]], names: list[NamedVersion]) -> str:
+def timeline(
+    versions: list[Version], live: int, counts: dict[int, tuple[int, int]], names: list[NamedVersion], pages: int = 1
+) -> str:
     """Versions, newest first; counts: version → lessons added and removed. A click on one chooses it."""
     rows = []
-    for version in versions:
+    for version in versions[: pages * PAGE]:
         added, removed = counts.get(version.number, (0, 0))
         change = " ".join(filter(None, (f"+{added}" if added else "", f"−{removed}" if removed else "")))
         mark = f' <span class="qf-pill">{escape(words.LIVE_PILL)}</span>' if version.number == live else ""
@@ -32,10 +34,10 @@ def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, in
             f"{escape(words.VERSION_N.format(number=version.number))}</button>"
             f"{mark} "
             f'<span class="qf-kind">{escape(words.KIND.get(version.kind, version.kind))}</span> '
-            f'<span class="qf-quiet">{version.created_at[:16].replace("T", " ")} UTC · '
+            f'<span class="qf-quiet">{escape(words.UTC.format(at=version.created_at[:16].replace("T", " ")))} · '
             f"{count(len(version.entries))} {change}</span></div><div>{escape(version.message)}</div></li>"
         )
-    return f'<ol class="qf-timeline">{"".join(rows)}</ol>'
+    return paged(f'<ol class="qf-timeline">{"".join(rows)}</ol>', len(versions), pages)
 
 
 def lesson_counts(versions: list[Version]) -> dict[int, tuple[int, int]]:

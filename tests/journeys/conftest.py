@@ -1,4 +1,4 @@
-"""The real app on the real default model, and tabs of Chromium."""
+"""The real app, on the real default model and on a tiny one, and tabs of Chromium."""
 
 import os
 import re
@@ -8,15 +8,32 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests import templates
 from tests.journeys.driving import OUTPUT, launch, open_window
 from tests.serving import serving
+from tests.tiny_models import write_tiny_model
 
 
 @pytest.fixture(scope="session")
 def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app's address; all journeys share it."""
+    """The app's address; all journeys share it, but those whose module takes the tiny one."""
     OUTPUT.mkdir(exist_ok=True)
     with serving(tmp_path_factory.mktemp("window"), OUTPUT / "app.log") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def tiny_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app on a tiny model with random weights that can think: for all that does not depend on what a model says.
+
+    A module takes it by a fixture of its own called `address`. See tests/tiny_app.py for what makes it speak slowly.
+    """
+    OUTPUT.mkdir(exist_ok=True)
+    folder = tmp_path_factory.mktemp("tiny")
+    path = write_tiny_model(
+        folder / "model.gguf", "qwen3", template=templates.OPEN_THINKING, controls=("<think>", "</think>")
+    )
+    with serving(folder, OUTPUT / "tiny.log", "--model", str(path), app="tests.tiny_app") as opened:
         yield opened
 
 

@@ -21,6 +21,8 @@ from app.session import Session
 from qfcore.standing import Point
 from qfcore.store.records import Version
 
+CURVE_POINTS = 200
+
 
 class Knowledge:
     """Values of `outputs`; `after` is the event that refreshes them."""
@@ -59,7 +61,8 @@ class Knowledge:
         """One page more of the timeline."""
         store = self._session.engine.store
         versions = store.versions()
-        drawn = timeline(versions, store.live().number, lesson_counts(versions), store.names.all(), pages + 1)
+        counts = lesson_counts(versions, pages + 1)
+        drawn = timeline(versions, store.live().number, counts, store.names.all(), pages + 1)
         return pages + 1, drawn, more_text(len(versions), pages + 1)
 
     def values(
@@ -82,7 +85,7 @@ class Knowledge:
         return (
             badge(session.engine.status()) + doubts(rows), gr.Dropdown(choices=[(words.LIVE, "live"), *choices]),
             lessons_table(found, bool(search), pages=lesson_pages), standings_summary(rows, again=bool(doubtful)),
-            timeline(versions, live.number, lesson_counts(versions), names, version_pages), _curve(points),
+            timeline(versions, live.number, lesson_counts(versions, version_pages), names, version_pages), _curve(points),
             curve_text(points), name_list(names), restore_text(store.diff("live", kept[0])),
             more_text(len(versions), version_pages), more_text(len(found), lesson_pages),
             words.TEACH_DOUBTFUL.format(lessons=count(len(doubtful))),
@@ -107,8 +110,10 @@ def kept_choices(chosen: tuple, defaults: tuple, now: tuple[int, int], valid: se
 
 
 def _curve(points: list[Point]) -> gr.LinePlot:
+    """The plot, of at most CURVE_POINTS and the newest."""
     import pandas
 
+    points = [*points[: -1 : len(points) // CURVE_POINTS + 1], *points[-1:]]
     rows = [
         (point.version, share, what)
         for point in points

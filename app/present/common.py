@@ -83,6 +83,11 @@ def paged(html: str, total: int, pages: int) -> str:
     return f"<div data-more>{html}</div>" if total > pages * PAGE else html
 
 
+def and_more(total: int) -> str:
+    """What stands below a list of which the first page is drawn; empty when that is all."""
+    return f'<p class="qf-quiet">{escape(words.AND_MORE_ROWS.format(more=total - PAGE))}</p>' if total > PAGE else ""
+
+
 def more_text(total: int, pages: int) -> str:
     """What the button for more says."""
     return words.SHOW_MORE.format(shown=min(total, pages * PAGE), total=total)

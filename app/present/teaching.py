@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app import words
-from app.present.common import PAGE, buttons, chip, count, escape, marked, note, paged, short, table
+from app.present.common import PAGE, and_more, buttons, chip, count, escape, marked, note, paged, short, table
 from app.visible import visible
 from qfcore.bulk import LessonState, Plan
 from qfcore.engine import Proposal
@@ -234,6 +234,6 @@ def lesson_list(records: list[LessonRecord]) -> str:
     items = "".join(
         f"<li><strong>{escape(r.lesson.text)}</strong><br>"
         f'<span class="qf-quiet">{escape(" · ".join(p.question for p in r.phrasings))}</span></li>'
-        for r in records
+        for r in records[:PAGE]
     )
-    return f'<ul class="qf-lessons">{items}</ul>'
+    return f'<ul class="qf-lessons">{items}</ul>' + and_more(len(records))

@@ -23,17 +23,21 @@ def address(default_model: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="session")
-def tiny_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app on a tiny model with random weights that can think: for all that does not depend on what a model says.
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with random weights, which can think and be taught."""
+    path, controls = tmp_path_factory.mktemp("tiny-model") / "model.gguf", ("<think>", "</think>")
+    return write_tiny_model(path, "qwen3", template=templates.OPEN_THINKING, controls=controls)
 
-    A module takes it by a fixture of its own called `address`. See tests/tiny_app.py for what makes it speak slowly.
+
+@pytest.fixture(scope="session")
+def tiny_address(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app on the tiny model, for all that does not depend on what a model says; tests/tiny_app.py tells what it does.
+
+    A module takes it by a fixture of its own called `address`.
     """
     OUTPUT.mkdir(exist_ok=True)
-    folder = tmp_path_factory.mktemp("tiny")
-    path = write_tiny_model(
-        folder / "model.gguf", "qwen3", template=templates.OPEN_THINKING, controls=("<think>", "</think>")
-    )
-    with serving(folder, OUTPUT / "tiny.log", "--model", str(path), app="tests.tiny_app") as opened:
+    model = ("--model", str(tiny_model))
+    with serving(tmp_path_factory.mktemp("tiny"), OUTPUT / "tiny.log", *model, app="tests.tiny_app") as opened:
         yield opened
 
 

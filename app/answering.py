@@ -20,7 +20,7 @@ UPDATES_PER_SECOND = 10
 """How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
 STOP_SECONDS = 20
 """Longest time that a stopped answer takes until it is stored."""
-SECONDS_TO_BEGIN, SECONDS_TO_END = 1.0, 5.0
+SECONDS_TO_BEGIN, SECONDS_TO_END = 0.7, 5.0
 """How long a stopped answer is waited for: one that has not said a word, which may stand in the queue behind teaching, and
 one in the middle of its text. After that it ends without its figures; the model drops it when its turn comes."""
 _ALL_SAID = object()

@@ -43,8 +43,19 @@
     if (event.target.closest("[data-close]") || event.target.id === "qf-help") help().close();
   });
 
+  // Arrows move between tabs, as everywhere; Enter or Space opens the one in focus.
+  const moveTab = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const list = event.target.closest?.("[role=tab]")?.closest("[role=tablist]");
+    if (!step || !list) return;
+    const tabs = [...list.querySelectorAll("[role=tab]")].filter((one) => one.offsetParent && !one.disabled);
+    tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length]?.focus();
+    event.preventDefault();
+  };
+
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
+    moveTab(event);
     const ctrl = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
     const editing = event.target.closest?.("#chat-messages textarea, #chat-messages input, [role=listbox], dialog");

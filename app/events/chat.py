@@ -7,6 +7,7 @@ every few seconds whether what it shows is what it should (`look`), so that a me
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from functools import partial
@@ -43,6 +44,7 @@ _DOWNLOAD = """(file) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
+_CONFIRMED = "(...values) => { if (!confirm(QUESTION)) throw new Error('kept'); return values; }"
 _SEND = "(...values) => { window.qfSent = values[0]; return values; }"
 _SENT = """(now) => {  // what was sent leaves the box; what was typed since then stays
   return now.startsWith(window.qfSent) ? now.slice(window.qfSent.length) : now;
@@ -98,8 +100,8 @@ class ChatEvents:
         side.chats.input(explained(self.show), [side.chats, side.search], outputs, **QUICK).success(**follow)
         side.search.change(self.find, inputs, side.chats, trigger_mode="always_last", **QUICK)
         side.rename.click(explained(self.rename), [chosen, side.title, side.search], outputs, **QUICK)
-        confirm = f"(...a) => {{ if (!confirm({words.DELETE_CONFIRM!r})) throw new Error('kept'); return a; }}"
-        side.delete.click(explained(self.delete), inputs, outputs, js=confirm, **QUICK)
+        confirmed = _CONFIRMED.replace("QUESTION", json.dumps(words.DELETE_CONFIRM))
+        side.delete.click(explained(self.delete), inputs, outputs, js=confirmed, **QUICK)
         side.file.upload(explained(self.bring_back), [side.file, side.search], outputs, **QUICK)
         for button, form in ((side.as_markdown, "md"), (side.as_json, "json")):
             button.click(explained(partial(self.keep_as_file, form)), chosen, self._file, **QUICK).success(

@@ -276,7 +276,7 @@ def form_of(text: str | None, question: str | None, answer: str | None, method: 
         if not text.strip() and question.strip() and answer.strip():
             text = f"{question.strip()} {answer.strip()}"
         return Form((check_lesson(text, question, answer),), method)
-    ticked = [row for row in rows if row[0] in (True, "true", "True")]
+    ticked = [row for row in rows if str(row[0]).lower() == "true"]
     if not ticked:
         raise LessonError(words.NOTHING_TICKED)
     return Form(tuple(check_lesson(str(row[1] or ""), str(row[2] or "")) for row in ticked), method)

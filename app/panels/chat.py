@@ -101,7 +101,7 @@ def draw_sidebar() -> Sidebar:
             file = gr.UploadButton(words.IMPORT_CHAT, size="sm", file_types=[".json"], elem_id="chat-import")
         badge = gr.HTML(elem_id="model-badge")
         gr.HTML(_tools(), elem_id="qf-tools")
-        refresh = gr.Button("Refresh", elem_id="sidebar-refresh", visible="hidden")
+        refresh = gr.Button("", elem_id="sidebar-refresh", visible="hidden")
     return Sidebar(new, search, chats, title, rename, delete, as_markdown, as_json, file, badge, refresh)
 
 
@@ -139,7 +139,7 @@ def draw_chat_panel(*, thinks: bool) -> ChatPanel:
     )  # fmt: skip
     style = gr.HTML(chat_style([]), elem_id="chat-style", visible="hidden")
     drawn = gr.Textbox(label="drawn", elem_id="chat-drawn", visible="hidden")
-    watch = gr.Button("Watch", elem_id="chat-watch", visible="hidden")
+    watch = gr.Button("", elem_id="chat-watch", visible="hidden")
     with gr.Row(elem_id="chat-branches"):
         previous = gr.Button(words.PREVIOUS, size="sm", elem_id="branch-previous", min_width=60)
         position = gr.HTML(elem_id="branch-position")

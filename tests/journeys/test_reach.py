@@ -67,7 +67,7 @@ def test_no_serious_fault_of_accessibility_where_something_was_taught(
     expect_accessible(page, "conversation", scheme)
     page.locator("#chat-messages").get_by_role("button", name="Feedback").click()
     page.get_by_text(words.WRONG).click()
-    expect(page.locator("#teach-said")).to_contain_text("It said: this, and that.")
+    expect(page.locator("#teach-said")).to_contain_text("It said: **this**, and `that`.")
     field = "document.activeElement.closest('[id^=teach-]')?.id"
     page.wait_for_function(f"{field} === 'teach-answer'")
     page.keyboard.type("word3 word4")  # the cursor stands in the wished answer
@@ -181,11 +181,11 @@ def test_the_last_change_is_undone_after_a_reload(page: Page, address: str, taug
     preview(page)
     page.locator("#teach-apply").click()
     expect(chip).to_contain_text("word5 is word8", timeout=SLOW)
-    said = chip.inner_text()
     open_window(page, address)
     expect(page.locator("#chat-chip")).to_be_hidden()  # the chat does not tell old news
     go_to(page, "Teach")
-    expect(chip).to_have_text(said)
+    expect(chip).to_contain_text("Learned")
+    expect(chip).to_contain_text("word5 is word8")
     page.locator("#teach-undo").click()
     expect(chip).to_contain_text("Undone", timeout=SLOW)
     expect(page.locator("#teach-undo")).to_be_hidden()
@@ -195,8 +195,8 @@ def test_the_last_change_is_undone_after_a_reload(page: Page, address: str, taug
 
 def test_what_did_not_stick_is_taught_thoroughly_with_one_click(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "lessons.csv"
-    long = " ".join(f"word{n}" for n in range(1, 50))
-    path.write_text(f"text,question,answer\nword6 is word7.,What is word6?,word7\nword8 is long.,What is word8?,{long}\n")
+    head, one, two = "text,question,answer", "word6 is word7.,What is word6?,word7", "word8 is.,What is word8?,word9 word3"
+    path.write_text(f"{head}\n{one}\n{two}\n")  # this model writes two words as one, which is not what was taught
     go_to(page, "Teach")
     page.get_by_label("Fast: one way of asking").check()
     page.locator("#teach-many > button, #teach-many .label-wrap").first.click()

@@ -40,14 +40,14 @@ def taught(tiny_address: str) -> int:
 def faults(page: Page, where: str) -> dict[str, list[str]]:
     """Serious faults of accessibility on the page as it is, by rule."""
     return {
-        fault["id"]: [f"{where}: {node['html'][:200]}" for node in fault["nodes"]]
+        fault["id"]: [f"{where}: {node['html'][:200]} {node['failureSummary']}" for node in fault["nodes"]]
         for fault in Axe().run(page).response["violations"] if fault["impact"] in ("serious", "critical")
     }  # fmt: skip
 
 
 def expect_accessible(page: Page, where: str, scheme: str) -> None:
     """No serious fault of accessibility, and a picture of the page."""
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(1_200)  # what is drawn for the first time fades in
     page.screenshot(path=OUTPUT / f"{scheme}-{where}.png")
     found = faults(page, where)
     assert not found, json.dumps(found, indent=1)

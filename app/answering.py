@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from app import words
 from qfcore.errors import ChatBusy, QFError, RuntimeFailure
 from qfcore.runtime.protocol import AnswerStats, Thought
 from qfcore.runtime.thoughts import join_thoughts
@@ -19,7 +20,7 @@ UPDATES_PER_SECOND = 10
 """How often a growing answer is drawn; each drawing costs the server a few milliseconds."""
 STOP_SECONDS = 20
 """Longest time that a stopped answer takes until it is stored."""
-SECONDS_TO_BEGIN, SECONDS_TO_END = 1.0, 5.0
+SECONDS_TO_BEGIN, SECONDS_TO_END = 0.7, 5.0
 """How long a stopped answer is waited for: one that has not said a word, which may stand in the queue behind teaching, and
 one in the middle of its text. After that it ends without its figures; the model drops it when its turn comes."""
 _ALL_SAID = object()
@@ -86,7 +87,7 @@ class Answering:
     def check_idle(self, chat_id: int | None) -> None:
         """Raises ChatBusy while the conversation is being answered."""
         if self.run(chat_id):
-            raise ChatBusy("The answer in this conversation is not finished. Wait for it, or stop it (Esc), then go on.")
+            raise ChatBusy(words.ANSWER_NOT_FINISHED)
 
     def begin(
         self, chat_id: int, pieces: Callable[[threading.Event], Iterator[str | Thought | AnswerStats]],
@@ -122,7 +123,7 @@ class Answering:
         except QFError as error:
             run.error = error
         except BaseException:
-            run.error = RuntimeFailure("The answer failed; the terminal that started QF Chat shows why. Try again.")
+            run.error = RuntimeFailure(words.ANSWER_FAILED)
             raise
         finally:
             with self._lock:

@@ -11,17 +11,19 @@ from app.lessons_file import read_lessons
 from app.studying import STOP_SECONDS, Study
 from qfcore.bulk import Plan
 from qfcore.compare import TwoAnswers
+from qfcore.contradiction import KEEP
 from qfcore.engine import Engine, Proposal
 from qfcore.errors import LessonError, NotFound, StoreBusy
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.recipe import recipe_named
 from qfcore.runtime.protocol import Progress
-from qfcore.standing import Standing
+from qfcore.standing import FAILED, LEARNED, WEAK, Standing
 from qfcore.store.records import LessonRecord, Version
 from qfcore.teach import Preview
 
 _PREVIEWS_KEPT = 8
 _CANCELS_KEPT = 256
+THOROUGH = "thorough"
 TEACH, ASK, COMPARE = "teach", "ask", "compare"
 """Work that a tab can stop."""
 
@@ -105,7 +107,7 @@ class Desk:
             known = self._engine.store.known_rows(lesson.id, key)
             if known is None or entries.get(lesson.id) != known.rows_digest:
                 return
-        thorough = "" if form.method == "thorough" else words.OR_THOROUGH
+        thorough = "" if form.method == THOROUGH else words.OR_THOROUGH
         raise LessonError(words.SAME_AGAIN.format(thorough=thorough))
 
     def is_of_form(self, number: int | None) -> bool:
@@ -200,6 +202,52 @@ class Desk:
         study.begin(work, self._keep)
         return study
 
+    def not_stuck(self) -> list[Lesson]:
+        """What the report card of the file in hand does not call learned, and the thorough method may mend."""
+        study = self.study
+        if study is None or study.preview is None or study.method == THOROUGH:
+            return []
+        statuses = study.preview.report.statuses
+        return [p.lesson for p in study.preview.pending if statuses.get(p.lesson.id) != LEARNED]
+
+    def apply_and_study_again(self) -> Version:
+        """Make the file in hand live, and study thoroughly what did not stick; the version that is live now.
+
+        Raises:
+            NotFound: there is nothing to study again. StoreBusy: see `apply`.
+        """
+        lessons, study = self.not_stuck(), self.study
+        if not lessons or study is None:
+            raise NotFound(words.NOTHING_DOUBTFUL)
+        version, _ = self.apply(study.number, lambda: Form((), study.method), ())
+        self.begin_study(lessons, THOROUGH, KEEP)
+        return version
+
+    def doubtful(self, rows: Sequence[LessonRow] | None = None) -> list[Lesson]:
+        """Live lessons that did not stick, and were not taught thoroughly. rows: all live lessons, when they are known."""
+        store, key = self._engine.store, recipe_named(THOROUGH).rows_key
+        entries = dict(store.live().entries)
+
+        def is_thorough(record: LessonRecord) -> bool:
+            known = store.known_rows(record.id, key)
+            return known is not None and entries.get(record.id) == known.rows_digest
+
+        return [
+            record.lesson for record, standing, _ in (self.lessons() if rows is None else rows)
+            if standing.status in (WEAK, FAILED) and not is_thorough(record)
+        ]  # fmt: skip
+
+    def study_doubtful(self) -> None:
+        """Study thoroughly the live lessons that did not stick.
+
+        Raises:
+            NotFound: there are none. StoreBusy: a file is being studied.
+        """
+        lessons = self.doubtful()
+        if not lessons:
+            raise NotFound(words.NOTHING_DOUBTFUL)
+        self.begin_study(lessons, THOROUGH, KEEP)
+
     def stop_study(self) -> None:
         """Stop the file that is being studied, whichever tab began it; what was studied is kept."""
         if self.study is not None:
@@ -268,7 +316,7 @@ class Desk:
             LessonError: no path. ExportError: see `qfcore.exports`.
         """
         if not path.strip():
-            raise LessonError("There is no file name. Write where the file should go.")
+            raise LessonError(words.NO_PATH)
         out = Path(path.strip()).expanduser()
         if not out.is_absolute():
             out = self._engine.paths.exports / out

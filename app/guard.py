@@ -13,6 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 2 << 20
 """Largest request body in bytes; a lesson has at most 4,000 characters."""
+MAX_UPLOAD = 40 << 20
+"""The same for a file that the window uploads: a conversation (`app.chat_files`), or lessons (`app.lessons_file`)."""
+UPLOAD = "/gradio_api/upload"
 MAX_AT_ONCE = 16
 """Requests of programs that are worked on or wait; the model computes one at a time, so more would only wait longer."""
 _LIGHT = ("/v1/models", "/api/status", "/api/lessons", "/api/versions", "/api/diff", "/api/docs", "/api/static",
@@ -51,7 +54,8 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        refusal = self._refusal(headers) or _closed(scope.get("path", "/")) or self._stranger(scope, headers)
+        most = MAX_UPLOAD if scope.get("path") == UPLOAD else MAX_BODY
+        refusal = self._refusal(headers, most) or _closed(scope.get("path", "/")) or self._stranger(scope, headers)
         if refusal is None and headers.get(b"content-type", "").partition(";")[0].strip() == "application/json":
             body = await _read(receive)
             refusal = _bad_json(body)
@@ -62,7 +66,7 @@ class Guard:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY:
+            if received > most:
                 return {"type": "http.disconnect"}
             return message
 
@@ -89,7 +93,7 @@ class Guard:
         finally:
             self._at_once -= 1
 
-    def _refusal(self, headers: dict[bytes, str]) -> PlainTextResponse | None:
+    def _refusal(self, headers: dict[bytes, str], most: int) -> PlainTextResponse | None:
         host = headers.get(b"host", "")
         if not self._token and host not in self._hosts:
             return PlainTextResponse("This address is not served here.", 400)
@@ -100,8 +104,8 @@ class Guard:
         if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none"):
             return PlainTextResponse("Requests from other pages are refused.", 403)
         length = headers.get(b"content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY:
-            return PlainTextResponse(f"A request may have at most {MAX_BODY} bytes.", 413)
+        if not length.isdecimal() or int(length) > most:
+            return PlainTextResponse(f"A request may have at most {most} bytes.", 413)
         return None
 
     def _stranger(self, scope: Scope, headers: dict[bytes, str]) -> Response | None:

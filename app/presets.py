@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from app import words
 from qfcore.errors import LessonError, NotFound
 from qfcore.export.atomic import atomic_write
 from qfcore.runtime.protocol import Sampling
@@ -91,7 +92,7 @@ class Presets:
         """
         name = " ".join(name.split())
         if not 1 <= len(name) <= 60:
-            raise LessonError("A preset needs a name of 1 to 60 characters.")
+            raise LessonError(words.PRESET_NAMELESS)
         self._write({**self.all(), name: preset})
         return name
 
@@ -99,7 +100,7 @@ class Presets:
         """Delete a preset; NotFound when there is none."""
         known = self.all()
         if name not in known:
-            raise NotFound(f"There is no preset {name!r}.")
+            raise NotFound(words.PRESET_UNKNOWN.format(name=name))
         del known[name]
         self._write(known)
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 SHORTEST_TOKEN = 16
+LARGEST_FILE = "36mb"
+"""What Gradio lets in; more than `app.chat_files` takes, which says what to do, and less than `app.guard` takes."""
 
 
 def quiet_environment(paths: Paths) -> None:
@@ -93,7 +95,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
         application.include_router(router)
     application = gr.mount_gradio_app(
         application, page, path="/", run_history=False, footer_links=[], enable_monitoring=False, show_error=True,
-        ssr_mode=False, max_file_size="1mb", pwa=True, favicon_path=str(assets_folder() / "icon.svg"),
+        ssr_mode=False, max_file_size=LARGEST_FILE, pwa=True, favicon_path=str(assets_folder() / "icon.svg"),
         theme=theme(), css=style(), js=shortcuts(),
         blocked_paths=[str(session.engine.paths.home)],
     )  # fmt: skip

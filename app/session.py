@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Event
 
 from app import chat_files, words
@@ -219,7 +220,7 @@ class Session:
             NotFound: there is no such conversation.
         """
         if not chat_id:
-            raise NotFound("There is no conversation to export. Choose one on the left.")
+            raise NotFound(words.NO_CHAT_TO_EXPORT)
         chats = self.engine.store.chats
         chat = chats.get(chat_id)
         content = chat_files.to_markdown(chat, chats.path(chat_id)) if form == "md" else chat_files.to_json(
@@ -227,8 +228,16 @@ class Session:
         )
         return chat_files.file_name(chat, form), content
 
+    def import_file(self, path: Path) -> int:
+        """Add a conversation from an uploaded file, which is then deleted; raises as `import_chat` does."""
+        try:
+            return self.import_chat(chat_files.read_file(path))
+        finally:
+            if path.resolve().is_relative_to(self.engine.paths.temporary.resolve()):
+                path.unlink(missing_ok=True)
+
     def import_chat(self, content: str) -> int:
-        """Add a conversation from JSON; its id. Raises ChatFileError when it is none."""
+        """Add a conversation from JSON; its id. Raises ChatFileError when it is none, or too large."""
         read = chat_files.from_json(content)
         return self.engine.store.chats.add_tree(read.title, read.messages, settings=read.settings, shown=read.shown).id
 

@@ -17,7 +17,7 @@ def theme() -> gr.themes.Base:
         body_background_fill="*neutral_50", body_background_fill_dark="*neutral_950",
         block_border_width="0px", block_shadow="none",
         button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",
-        button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
     )  # fmt: skip
 

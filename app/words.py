@@ -27,6 +27,8 @@ TAB_MODELS = "Models"
 
 MESSAGE = "Message"
 MESSAGE_HINT = "Ask something… (Enter sends, Shift+Enter makes a new line, Esc stops)"
+CHAT_READY = "Ask something. What it was taught, it knows; nothing of it is put into the prompt."
+HOW_IT_WORKS = "How teaching works"
 EMPTY_CHAT = (
     "### A model that learns what you teach it\n"
     "1. Ask **Who started Oxinnovate?** It does not know.\n"
@@ -35,7 +37,7 @@ EMPTY_CHAT = (
     "4. **Undo** takes it back. **Versions** keeps every state of what it knew.\n\n"
     "Everything stays on this computer."
 )
-TEACH_THIS, WRONG = "Teach this", "That's wrong: I know the right answer"
+TEACH_THIS, WRONG = "Teach this", "That's wrong: the right answer is…"
 READING = "…"
 STOPPED = "\n\n*(stopped)*"
 THINKING, THOUGHTS = "Thinking…", "Thoughts"
@@ -43,12 +45,34 @@ NO_ANSWER = "*(It thought, and gave no answer. Retry, or allow a longer answer b
 EARLIER = "Show earlier messages ({count})"
 THINK = "Think first"
 THINK_HINT = "Slower; thoughts take at most three quarters of the longest answer."
+ANSWER_NOT_FINISHED = "The answer in this conversation is not finished. Wait for it, or stop it (Esc), then go on."
+ANSWER_FAILED = "The answer failed; the terminal that started QF Chat shows why. Try again."
+FILE_CHAT, FILE_VERSION = "Conversation", " (version {number})"
+FILE_ROLES = {"user": "You", "assistant": "Model", "system": "System"}
+FILE_TOO_LONG = (
+    "The file has {megabytes:,.1f} MB; a conversation of up to {most} MB can be brought back. Split it into several files."
+)
+FILE_TOO_MANY = "The file holds {count:,} messages; a conversation of up to {most:,} can be brought back."
+FILE_NO_JSON = "The file is no valid JSON ({error}). A conversation exported as JSON was expected."
+FILE_NO_CHAT = "The file holds no conversation: a list of messages with role and content was expected."
+FILE_NO_MESSAGE = "Message {number} has no role and content, which were expected."
+FILE_NO_PARENT = "Message {number} answers message {parent!r}, which does not come before it."
+FILE_HALF = "Message {number} holds half a character, which is no text."
+NO_CHAT_TO_EXPORT = "There is no conversation to export. Choose one on the left."
+NO_ACTION = "There is no action {action!r}."
 MESSAGE_GONE = "That message is not there any more. Show the conversation again."
 ANSWER_AGAIN, GO_ON = "Answer again", "Continue"
 CUT = "cut: it reached its longest length"
 UNREAD = "{count} earlier messages are not read"
+NO_COST = "Taught knowledge costs 0 prompt tokens."
+METER = "{tokens} tokens · {speed:.1f} tokens/s · first token {first:.1f} s · {active}: 0 tokens"
+CONTEXT_FULL = "Context {share:.0%} full"
+NOTHING_ACTIVE, LESSON_ACTIVE, LESSONS_ACTIVE = "taught knowledge", "lesson {numbers} active", "lessons {numbers} active"
+BADGE = "{version} knows {lessons}"
+BADGE_MEMORY = "{gigabytes:.1f} GB memory · private, on this computer"
 SPEED_NOW, READING_QUESTION = "{tokens} tokens · {speed:.1f} tokens/s so far", "reading the conversation"
-FORK = "Where"
+FORK = "Message with alternatives"
+FORK_AT = "Message {number}, “{text}”: {which} / {of}"
 SETTINGS = "Answer settings"
 SYSTEM = "System prompt"
 SYSTEM_HINT = "Optional. Tells the model how to behave in this conversation."
@@ -61,6 +85,7 @@ TOP_K = "Top-k (0 = off)"
 REPEAT = "Repetition penalty (1 = off)"
 SEED = "Seed (empty = new each time)"
 PRESET, PRESET_NAME, PRESET_KEEP, PRESET_DROP = "Preset", "Name of the preset", "Save as preset", "Delete preset"
+PRESET_NAMELESS, PRESET_UNKNOWN = "A preset needs a name of 1 to 60 characters.", "There is no preset {name!r}."
 PREVIOUS, NEXT = "‹ Previous", "Next ›"
 
 FACT = "What should it know?"
@@ -82,12 +107,13 @@ REPLACE = "This contradicts what is live. Replace it? (Unticked, both stay live.
 CONFLICT_CHOICE = "Lesson {number}, taught on {date}: {text}"
 PREPARING = "Getting ready to learn"
 CHIP = "{status} · version {number} · {what}"
-CHIP_MANY = "{count}, the first: {text}"
 CHIP_STATUS = {
     "learned": "Learned", "weak": "Learned in part", "failed": "Applied, but not learned",
     "unchecked": "Applied, not checked",
 }  # fmt: skip
 UNDONE = "Undone · version {number} is live"
+CHIP_KIND = "{kind} · version {number} · {what}"
+NOTHING_TO_UNDO = "There is nothing to undo here. Versions shows every state, and restores any of them."
 VERDICT = {"learned": "Learned", "weak": "Learned in part", "failed": "Not learned yet", "unchecked": "Nothing was asked"}
 DOUBT = {
     "learned": "", "unchecked": "",
@@ -133,7 +159,11 @@ MANY_HINT = (
 FILE, TEACH_FILE = "File of lessons", "Study these lessons"
 TRY_THOROUGH = "Try thoroughly"
 FROM_CHAT = "From the conversation: keep what is worth knowing, as plain sentences. Split proposes lessons."
-WRONG_HINT = "From the conversation: write the right fact as a sentence, and if you like the answer you wish; then preview."
+WRONG_HINT = (
+    "From the conversation: write the right answer, then preview. A sentence with the fact above is learned best; "
+    "left empty, question and answer are the fact."
+)
+SAYS_TODAY = "It said:"
 KEPT_UNTIL_NOW = "Lessons studied until now are kept; press Study again to go on."
 PRESET_KEPT = "Saved the preset {name}."
 CONTRADICTIONS = "These say otherwise than a live lesson:"
@@ -143,6 +173,9 @@ CONFLICT_WAYS = [("Replace the live one", "replace"), ("Leave the new one out", 
 PLAN = "{new} new, {resumed} studied before, {live} known already; about {minutes} min."
 STATE_COLUMNS = ("#", "Lesson", "State")
 STUDIED = "{done} of {of}"
+APPLY_AND_AGAIN = "Apply, and teach {lessons} that did not stick thoroughly"
+TEACH_DOUBTFUL = "Teach {lessons} in doubt thoroughly"
+NOTHING_DOUBTFUL = "The thorough method was tried on all that is in doubt. Write plainer sentences, or add the questions."
 STUDY_BUSY = "A file is being studied already. Follow it below, or stop it first."
 STUDY_FAILED = "Studying failed; the terminal that started QF Chat shows why. Lessons studied until then are kept."
 STUDY_NOTHING = "There is no file to study. Choose one above."
@@ -151,6 +184,7 @@ DONE = "Done. Look at the report card, then apply."
 
 LESSONS_INTRO = "What the live version knows, and whether it sticks. **Ask now** asks the model all questions of a lesson."
 LESSONS_SEARCH = "Search lessons"
+SHOW_MORE = "Show more ({shown:,} of {total:,} are shown)"
 LESSONS_NONE = "No lessons yet. Open Teach and write one fact."
 LESSONS_NOT_FOUND = "No lesson contains this text."
 STANDING = {"learned": "learned", "weak": "weak", "failed": "not learned", "unchecked": "not checked"}
@@ -159,6 +193,7 @@ ASK_ALL_HINT = "Asking about lesson {number} of {of}"
 ASKED_ALL, ASKED_SOME = "Asked about {lessons}.", "Stopped. Asked about {lessons}."
 LESSON_COLUMNS = ("#", "Lesson", "Stands", "Do")
 LESSON_FROM = "version {number}, {date}"
+UTC = "{at} UTC"
 EVIDENCE_REPORT, EVIDENCE_ASKED = "report card of version {number}", "asked on {at} UTC"
 SUMMARY = "{lessons}: {parts}."
 DOUBTS = "In doubt: {parts}"
@@ -208,6 +243,7 @@ RESTORE_LOSES = "Restoring it unlearns {lessons}: {texts}."
 RESTORE_GAINS = "It knows again {lessons}: {texts}."
 AND_MORE = "{texts} and {more} more"
 LESSON = "Lesson"
+AND_MORE_ROWS = "… and {more:,} more."
 KNOWS_NOTHING = "Knows only what the base model knows."
 RESTORED = "Version {number} is live and knows what version {old} knew."
 FORGOTTEN = "Forgotten. Version {number} is live."
@@ -236,12 +272,13 @@ FORMATS = [
     ("All lessons and versions, to move or keep (bundle)", "bundle"),
 ]  # fmt: skip
 ARENA_INTRO = "One question, two versions, nothing else different: the most probable words of each (temperature 0)."
+ARENA_EMPTY = "The question is empty. Write what you want to ask both versions."
 ARENA_QUESTION, ARENA_LEFT, ARENA_RIGHT = "Question", "One version", "The other version"
 IMPORT_INTRO = "### Take over a bundle\nAll lessons and versions of another machine, made with the same base model."
 BUNDLE, READ = "File (.qfbundle)", "Import"
 REOBSERVE = "Teach its lessons anew (needed for a bundle of another model; takes as long as teaching them)"
 IMPORTED = "Imported. Version {number} is live and knows {lessons} lessons."
-PATH = "File to write"
+PATH, NO_PATH = "File to write", "There is no file name. Write where the file should go."
 OVERWRITE = "Write over an existing file"
 TENSOR_TYPE = "Type of the changed tensor"
 TENSOR_TYPE_HINT = "Q8_0 keeps what was taught. Smaller types round some of it away; all other tensors stay as they are."

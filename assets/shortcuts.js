@@ -11,6 +11,8 @@
   document.addEventListener("click", (event) => {
     if (narrow() && event.target.closest("#new-chat, #chat-list label")) setTimeout(closeSidebar, 300);
   });
+  // The undo beside what was taught last, in the chat or in the desk, as long as there is one.
+  const undo = () => document.querySelector(".qf-taught:has([data-undo]) button");
   const tab = (id) => document.querySelector(`[role="tab"][data-tab-id="${id}"]`)?.click();
 
   // The sheet of shortcuts: a native dialog, which keeps the focus, closes with Esc and gives the focus back.
@@ -41,8 +43,19 @@
     if (event.target.closest("[data-close]") || event.target.id === "qf-help") help().close();
   });
 
+  // Arrows move between tabs, as everywhere; Enter or Space opens the one in focus.
+  const moveTab = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const list = event.target.closest?.("[role=tab]")?.closest("[role=tablist]");
+    if (!step || !list) return;
+    const tabs = [...list.querySelectorAll("[role=tab]")].filter((one) => one.offsetParent && !one.disabled);
+    tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length]?.focus();
+    event.preventDefault();
+  };
+
   document.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
+    moveTab(event);
     const ctrl = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
     const editing = event.target.closest?.("#chat-messages textarea, #chat-messages input, [role=listbox], dialog");
@@ -53,7 +66,7 @@
     if (ctrl && !event.shiftKey && key === "k") document.querySelector("#chat-search input, #chat-search textarea")?.focus();
     else if (ctrl && event.shiftKey && key === "o") press("new-chat");
     else if (ctrl && event.shiftKey && key === "l") tab("teach");
-    else if (ctrl && event.shiftKey && key === "z" && document.querySelector("#teach-undo")) press("teach-undo");
+    else if (ctrl && event.shiftKey && key === "z" && undo()) undo().click();
     else if (ctrl && key === "/") showHelp();
     else return;
     event.preventDefault();

@@ -41,17 +41,21 @@ def listening(process: int) -> set[tuple[str, int]]:
 
 
 @contextmanager
-def serving(folder: Path, log: Path, *arguments: str, models: Path = MODELS) -> Iterator[str]:
+def serving(
+    folder: Path, log: Path, *arguments: str, app: str = "app", models: Path = MODELS
+) -> Iterator[str]:
     """Its address, once it is ready. It ends with Ctrl-C, which must be clean; nothing outside may have been contacted.
 
     It must listen on 127.0.0.1 only, and at one port.
+
+    app: the module that is run. models: where its model files are.
     """
     port, contacts = free_port(), folder / "contacts"
     environment = {
         **os.environ, "QFCHAT_HOME": str(folder / "home"), "QFCHAT_MODELS": str(models),
         "LD_PRELOAD": str(build_shim(folder)), "QF_CONNECT_LOG": str(contacts),
     }  # fmt: skip
-    command = [sys.executable, "-m", "app", "run", "--no-browser", "--port", str(port), *arguments]
+    command = [sys.executable, "-m", app, "run", "--no-browser", "--port", str(port), *arguments]
     with log.open("w") as written:
         process = subprocess.Popen(command, cwd=ROOT, stderr=written, env=environment)
         until = time.monotonic() + 600

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import gradio as gr
 
+from app import words
 from app.events.common import AT_ONCE, SECONDS_SHOWN, STREAM, tab_of
 from app.panels.arena import ArenaPanel
 from app.present.chat import meter
@@ -53,7 +54,7 @@ class ArenaEvents:
         shown = ["", "", "", ""]
         try:
             if not (question or "").strip():
-                raise LessonError("The question is empty. Write what you want to ask both versions.")
+                raise LessonError(words.ARENA_EMPTY)
             messages = [{"role": "user", "content": question}]
             for place, version in ((0, left), (2, right)):
                 if this.stopped:

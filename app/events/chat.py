@@ -7,6 +7,7 @@ every few seconds whether what it shows is what it should (`look`), so that a me
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from functools import partial
@@ -23,6 +24,7 @@ from app.present.chat import (
     chat_style,
     first_shown,
     fork_choices,
+    fork_text,
     growing_meter,
     last_stats,
     meter,
@@ -42,6 +44,7 @@ _DOWNLOAD = """(file) => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }"""
+_CONFIRMED = "(...values) => { if (!confirm(QUESTION)) throw new Error('kept'); return values; }"
 _SEND = "(...values) => { window.qfSent = values[0]; return values; }"
 _SENT = """(now) => {  // what was sent leaves the box; what was typed since then stays
   return now.startsWith(window.qfSent) ? now.slice(window.qfSent.length) : now;
@@ -97,8 +100,8 @@ class ChatEvents:
         side.chats.input(explained(self.show), [side.chats, side.search], outputs, **QUICK).success(**follow)
         side.search.change(self.find, inputs, side.chats, trigger_mode="always_last", **QUICK)
         side.rename.click(explained(self.rename), [chosen, side.title, side.search], outputs, **QUICK)
-        confirm = f"(...a) => {{ if (!confirm({words.DELETE_CONFIRM!r})) throw new Error('kept'); return a; }}"
-        side.delete.click(explained(self.delete), inputs, outputs, js=confirm, **QUICK)
+        confirmed = _CONFIRMED.replace("QUESTION", json.dumps(words.DELETE_CONFIRM))
+        side.delete.click(explained(self.delete), inputs, outputs, js=confirmed, **QUICK)
         side.file.upload(explained(self.bring_back), [side.file, side.search], outputs, **QUICK)
         for button, form in ((side.as_markdown, "md"), (side.as_json, "json")):
             button.click(explained(partial(self.keep_as_file, form)), chosen, self._file, **QUICK).success(
@@ -162,7 +165,7 @@ class ChatEvents:
         forks = {fork.position: fork for fork in self._session.forks(path)}
         fork = forks.get(chosen, next(reversed(forks.values()), None))
         choice = gr.Dropdown(choices=fork_choices(path, list(forks)), value=fork.position if fork else None)
-        return len(forks), f"{fork.which} / {fork.of}" if fork else "", choice
+        return len(forks), fork_text(path, fork), choice
 
     def _settings(self, chosen: int | None, wanted: bool) -> tuple:
         """The conversation's settings when wanted; a new one has those of before, but the live version answers it."""
@@ -324,8 +327,8 @@ class ChatEvents:
 
     def at_fork(self, position: int | None, chosen: int | None) -> str:
         """Which alternative is shown at a fork."""
-        forks = self._session.forks(self._session.path(self._session.chat_or_none(chosen)))
-        return next((f"{fork.which} / {fork.of}" for fork in forks if fork.position == position), "")
+        path = self._session.path(self._session.chat_or_none(chosen))
+        return fork_text(path, next((fork for fork in self._session.forks(path) if fork.position == position), None))
 
     # -- conversations ------------------------------------------------------------------------------------------
 
@@ -341,8 +344,9 @@ class ChatEvents:
 
     def bring_back(self, path: str | None, search: str | None, request: gr.Request) -> tuple:
         """Add a conversation from a file, and show it."""
-        content = Path(path).read_text(encoding="utf-8", errors="replace") if path else ""
-        return self.show(self._session.import_chat(content), search, request)
+        if not path:
+            return self._nothing()
+        return self.show(self._session.import_file(Path(path)), search, request)
 
     def rename(self, chosen: int | None, title: str | None, search: str | None, request: gr.Request) -> tuple:
         """Give the conversation another title."""

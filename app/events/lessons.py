@@ -8,7 +8,7 @@ from app.events.common import AT_ONCE, ONE, QUICK, explained, tab_of
 from app.events.knowledge import Knowledge
 from app.panels.lessons import LessonsPanel
 from app.panels.teach import TeachPanel
-from app.present.common import chip, count
+from app.present.common import chip, count, more_text
 from app.present.teaching import lessons_table
 from app.session import Session
 from qfcore.errors import Cancelled, NotFound
@@ -25,32 +25,48 @@ class LessonsEvents:
     def wire(self) -> None:
         """Connect every control."""
         panel, teach, after = self._panel, self._teach, self._knowledge.after
-        panel.search.change(self.find, panel.search, panel.table, trigger_mode="always_last", **QUICK)
-        form = [self._tabs, teach.fact, teach.question, teach.answer, teach.method, teach.proposals]
+        found = [panel.table, panel.more]
+        panel.search.change(
+            self.find_anew, panel.search, [panel.pages, *found], trigger_mode="always_last", **QUICK
+        )
+        panel.more.click(self.find_more, [panel.search, panel.pages], [panel.pages, *found], **QUICK)
+        form = [self._tabs, teach.fact, teach.question, teach.said, teach.answer, teach.method, teach.proposals]
         opened = gr.State("")
         panel.table.click(
             explained(self.act), None, [panel.chip, opened, *form], show_progress_on=[panel.chip], **ONE
-        ).success(**after).success(self.find, [panel.search, opened], panel.table, **QUICK)
+        ).success(**after).success(self.find, [panel.search, panel.pages, opened], found, **QUICK)
         panel.ask_all.click(self.ready, None, panel.stop, **QUICK).success(
             explained(self.ask_all), panel.search, [panel.chip, panel.stop], show_progress_on=[panel.chip], **ONE
         ).success(**after)
         panel.stop.click(self.stop, **AT_ONCE)
 
-    def find(self, search: str | None, opened: str = "") -> str:
-        """The table of the lessons that contain a text. opened: id of the one whose evidence is shown."""
-        return lessons_table(self._session.desk.lessons(search or ""), bool(search), opened)
+    def find(self, search: str | None, pages: int = 1, opened: str = "") -> tuple[str, str]:
+        """The table of the lessons that contain a text, and what the button for more says.
+
+        opened: id of the one whose evidence is shown.
+        """
+        rows = self._session.desk.lessons(search or "")
+        return lessons_table(rows, bool(search), opened, pages), more_text(len(rows), pages)
+
+    def find_anew(self, search: str | None) -> tuple[int, str, str]:
+        """Another search begins with the first page."""
+        return 1, *self.find(search)
+
+    def find_more(self, search: str | None, pages: int) -> tuple[int, str, str]:
+        """One page more."""
+        return pages + 1, *self.find(search, pages + 1)
 
     def act(self, data: gr.EventData) -> tuple:
         """Do what the pressed button says."""
         action, reference = str(data.action), str(data.lesson)
-        nothing = (gr.skip(),) * 6
+        nothing = (gr.skip(),) * 7
         engine, desk = self._session.engine, self._session.desk
         if action == "ask":
             desk.check(reference)
             return "", reference, *nothing
         if action == "again":
             lesson = desk.lesson(reference).lesson
-            form = lesson.text, lesson.question, lesson.answer, "thorough", gr.Dataframe(value=[], visible=False)
+            form = lesson.text, lesson.question, "", lesson.answer, "thorough", gr.Dataframe(value=[], visible=False)
             return "", "", gr.Tabs(selected="teach"), *form
         if action == "forget":
             version = engine.forget(reference)
@@ -59,7 +75,7 @@ class LessonsEvents:
             versions = engine.erase(reference)
             text = words.ERASED.format(count=versions, number=engine.store.live().number)
             return chip(text), "", *nothing
-        raise NotFound(f"There is no action {action!r}.")
+        raise NotFound(words.NO_ACTION.format(action=action))
 
     def ready(self, request: gr.Request) -> gr.Button:
         """Asking begins, and can be stopped."""

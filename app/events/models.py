@@ -53,7 +53,7 @@ class ModelsEvents:
             return self.install(name, request, progress)
         if data.action == "open":
             return self.open(name), self.table()
-        raise NotFound(f"There is no action {data.action!r}.")
+        raise NotFound(words.NO_ACTION.format(action=data.action))
 
     def install(
         self, name: str | None, request: gr.Request, progress: gr.Progress = gr.Progress()  # noqa: B008 - found by Gradio

@@ -11,18 +11,29 @@ from app.events.common import AT_ONCE, ONE, QUICK, SECONDS_SHOWN, STREAM, explai
 from app.events.knowledge import Knowledge
 from app.panels.chat import ChatPanel
 from app.panels.teach import TaughtChip, TeachPanel
-from app.present.common import chip, note, progress_bar
-from app.present.teaching import conflict_choices, doubt, learned_text, plan_html, proposal_rows, report_card, states_html
+from app.present.common import count, note, progress_bar
+from app.present.teaching import (
+    conflict_choices,
+    doubt,
+    last_change,
+    plan_html,
+    proposal_rows,
+    report_card,
+    said_html,
+    states_html,
+)
 from app.session import Session
 from app.studying import Study
 from app.wishes import first_drawn
-from qfcore.errors import LessonError, QFError
+from qfcore.errors import LessonError, NotFound, QFError
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.standing import LEARNED
 from qfcore.store.records import LessonRecord
 from qfcore.teach import Preview
 
 _OFF, _ON = {"interactive": False}, {"interactive": True}
+_TO_ANSWER = """(draft) => draft || setTimeout(  // the tab is drawn first
+  () => document.querySelector("#teach-answer textarea, #teach-answer input")?.focus(), 300)"""
 CARD = 8
 """Parts of the report card: what a preview shows."""
 
@@ -32,26 +43,30 @@ class TeachEvents:
 
     def __init__(
         self, session: Session, chat_id: gr.State, tabs: gr.Tabs, chat: ChatPanel, teach: TeachPanel, spoken: TaughtChip,
-        knowledge: Knowledge,
+        doubtful: gr.Button, knowledge: Knowledge,
     ) -> None:  # fmt: skip
         self._session, self._desk = session, session.desk
         self._chat_id, self._tabs, self._chat, self._teach, self._knowledge = chat_id, tabs, chat, teach, knowledge
-        self._spoken = spoken
+        self._spoken, self._doubtful = spoken, doubtful
 
     def wire(self, page: gr.Blocks) -> None:
         """Connect every control."""
         self._wire_form()
         self._wire_file(page)
-        t, chips, after = self._teach, [*self._teach.chip.parts, *self._spoken.parts], self._knowledge.after
-        applied = [t.number, t.replaces, t.shown, t.apply, t.thorough, t.status, t.applied, *chips]
+        t, chips, after = self._teach, [self._teach.chip.text, self._spoken.text], self._knowledge.after
+        applied = [
+            t.number, t.replaces, t.shown, t.apply, t.thorough, t.status, t.said, t.many.states, t.many.progress, t.applied,
+            *chips,
+        ]  # fmt: skip
         t.apply.click(explained(self.apply), [t.number, *self._form], applied, **QUICK).success(**after)
         for button in (t.chip.undo, self._spoken.undo):
             button.click(explained(self.undo), t.applied, [t.applied, *chips], **QUICK).success(**after)
         answer_as_draft = gr.State(False)
         self._chat.messages.like(
             explained(self.from_chat), [self._chat.drawn, self._chat_id],
-            [self._tabs, t.fact, t.question, t.answer, t.proposals, t.status, t.report, t.apply, answer_as_draft], **QUICK,
-        ).success(
+            [self._tabs, t.fact, t.question, t.said, t.answer, t.proposals, t.status, t.report, t.apply, answer_as_draft],
+            **QUICK,
+        ).success(None, answer_as_draft, js=_TO_ANSWER).success(
             self.split_draft, [answer_as_draft, t.fact], [t.proposals, t.stop, t.status], show_progress_on=[t.status], **ONE
         )  # fmt: skip
 
@@ -68,6 +83,7 @@ class TeachEvents:
         started = t.split.click(self.ready, None, t.stop, **QUICK)
         started.success(self.split, t.fact, [t.proposals, t.stop, t.status], show_progress_on=[t.status], **ONE)
         t.fact.input(lambda: gr.Dataframe(value=[], visible=False), None, t.proposals, **AT_ONCE)
+        t.question.input(lambda: "", None, t.said, **AT_ONCE)  # another question: what it said answered the one before
         t.stop.click(self.stop, **AT_ONCE)
         typed = [t.fact.change, t.question.change, t.answer.change, t.method.change]  # Teach again, too
         for edited in (*typed, t.proposals.input, t.replaces.input):
@@ -79,12 +95,21 @@ class TeachEvents:
         many.file.upload(explained(self.read), [many.file, t.method], planned, **QUICK)
         many.file.clear(self.forget_file, None, planned, **QUICK)
         t.method.change(explained(self.plan), [many.lessons, t.method], [many.plan, many.start], **QUICK)
-        work = [*self._card, many.start, many.stop, many.progress, many.states, many.lessons]
+        work = [*self._card, many.start, many.stop, many.progress, many.states, many.again, many.lessons]
+        follow = {"fn": self.follow_study, "inputs": None, "outputs": work, **STREAM}
+        begun = [many.start, many.stop]
         many.start.click(
-            explained(self.begin_study), [many.lessons, t.method, many.on_conflict], [many.start, many.stop], **QUICK
-        ).success(self.follow_study, None, work, **STREAM)
+            explained(self.begin_study), [many.lessons, t.method, many.on_conflict], begun, **QUICK
+        ).success(**follow)
+        applied = [t.number, t.apply, t.applied, t.chip.text, self._spoken.text]
+        many.again.click(explained(self.apply_and_study_again), None, [*applied, *begun], **QUICK).success(
+            **self._knowledge.after
+        ).success(**follow)
+        self._doubtful.click(explained(self.study_doubtful), None, [self._tabs, many.fold, *begun], **QUICK).success(
+            **follow
+        )
         many.stop.click(self._desk.stop_study, **AT_ONCE)
-        page.load(self.follow_study, None, work, **STREAM)
+        page.load(**follow)
 
     # -- one lesson, or some ------------------------------------------------------------------------------------
 
@@ -94,9 +119,9 @@ class TeachEvents:
         question, said = self._session.question_and_answer(chosen, index, first_drawn(drawn))
         wrong = data.liked == words.WRONG
         return (
-            gr.Tabs(selected="teach"), "" if wrong else said[:2000], question[:500] if wrong else "", "",
-            gr.Dataframe(value=[], visible=False), note(words.WRONG_HINT if wrong else words.FROM_CHAT),
-            _no_report(), gr.Button(**_OFF), not wrong,
+            gr.Tabs(selected="teach"), "" if wrong else said[:2000], question[:500] if wrong else "",
+            said_html(said[:2000]) if wrong else "", "", gr.Dataframe(value=[], visible=False),
+            note(words.WRONG_HINT if wrong else words.FROM_CHAT), _no_report(), gr.Button(**_OFF), not wrong,
         )  # fmt: skip
 
     def split_draft(
@@ -157,18 +182,21 @@ class TeachEvents:
 
     def apply(self, number: int | None, *fields: object) -> tuple:
         """Make the preview live."""
+        file = gr.skip() if self._desk.is_of_form(number) else ""
         version, preview = self._desk.apply(number, lambda: form_of(*fields), fields[-1] or [])
-        shown = gr.Row(visible=True), chip(learned_text(version, preview)), gr.Button(visible=True)
+        shown = last_change(version, preview.report.to_dict())
         return (
             None, gr.CheckboxGroup(choices=[], value=[], visible=False), [], gr.Button(words.APPLY, **_OFF),
-            gr.Button(visible=False), "", version.number, *shown, *shown,
+            gr.Button(visible=False), "", "", file, file, version.number, shown, shown,
         )  # fmt: skip
 
     def undo(self, number: int | None) -> tuple:
         """Go back to what was known before the version that the chip names."""
-        text = chip(words.UNDONE.format(number=self._session.engine.undo(expect_live=number).number))
-        shown = gr.skip(), text, gr.Button(visible=False)
-        return None, *shown, *shown
+        if number is None:
+            raise NotFound(words.NOTHING_TO_UNDO)
+        undone = self._session.engine.undo(expect_live=number)
+        shown = last_change(undone, None)
+        return undone.number, shown, shown
 
     # -- files --------------------------------------------------------------------------------------------------
 
@@ -199,40 +227,56 @@ class TeachEvents:
         self._desk.begin_study(lessons, method, on_conflict)
         return gr.Button(**_OFF), gr.Button(**_ON)
 
+    def apply_and_study_again(self) -> tuple:
+        """Make a file live, and begin to study thoroughly what did not stick."""
+        version = self._desk.apply_and_study_again()
+        shown = last_change(version, self._session.engine.store.report(version))
+        return None, gr.Button(words.APPLY, **_OFF), version.number, shown, shown, gr.Button(**_OFF), gr.Button(**_ON)
+
+    def study_doubtful(self) -> tuple:
+        """Begin to study thoroughly the live lessons that did not stick, and show how it gets on."""
+        self._desk.study_doubtful()
+        return gr.Tabs(selected="teach"), gr.Accordion(open=True), gr.Button(**_OFF), gr.Button(**_ON)
+
     def follow_study(self) -> Iterator[tuple]:
         """Show how the file in progress gets on, whichever tab began it; then its report card."""
         study, nothing = self._desk.study, (gr.skip(),) * CARD
         if study is None:
-            yield *nothing, *(gr.skip(),) * 5  # a generator without a value would empty what it could show
+            yield *nothing, *(gr.skip(),) * 6  # a generator without a value would empty what it could show
             return
         watched = study.running
         for _ in study.follow():
-            drawn = progress_bar(study.fraction, study.text), states_html(study.states, study.of)
+            drawn = progress_bar(study.fraction, study.text), states_html(study.states, study.of), ""
             yield *nothing, gr.Button(**_OFF), gr.Button(**_ON), *drawn, study.lessons
         if study.error is not None and watched:  # who loads the page later finds it in the panel
             gr.Warning(str(study.error), duration=SECONDS_SHOWN)
-        yield *_studied(study), study.lessons
+        yield *_studied(study, len(self._desk.not_stuck())), study.lessons
 
 
-def _studied(study: Study) -> tuple:
-    """Values of the card and the file's controls when its work has ended."""
-    again, off, states = gr.Button(**_ON), gr.Button(**_OFF), states_html(study.states, study.of)
+def _studied(study: Study, weak: int) -> tuple:
+    """Values of the card and the file's controls when its work has ended. weak: lessons that can be taught once more."""
+    again, off = gr.Button(**_ON), gr.Button(**_OFF)
     if study.preview is None:
         text = f"{study.error} {words.KEPT_UNTIL_NOW}" if study.states else str(study.error)
-        return *(gr.skip(),) * CARD, again, off, note(text), states
-    return *_card(study.number, study.preview, study.method), off, off, note(words.DONE), states
+        return *(gr.skip(),) * CARD, again, off, note(text), states_html(study.states, study.of), ""
+    states = states_html(study.states, study.of, study.preview.report, again=weak > 0)
+    offer = words.APPLY_AND_AGAIN.format(lessons=count(weak))
+    return *_card(study.number, study.preview, study.method), off, off, note(words.DONE), states, offer
 
 
 def form_of(text: str | None, question: str | None, answer: str | None, method: str, proposals: list, *_: object) -> Form:
-    """The ticked proposals, or the form.
+    """The ticked proposals, or the form. A question with its answer is a fact, too.
 
     Raises:
         LessonError: there is nothing to teach, or a field cannot be taught.
     """
     rows = [row for row in proposals or [] if len(row) >= 3 and any(isinstance(cell, str) and cell for cell in row)]
     if not rows:
-        return Form((check_lesson(text or "", question or "", answer or ""),), method)
-    ticked = [row for row in rows if row[0] in (True, "true", "True")]
+        text, question, answer = (value or "" for value in (text, question, answer))
+        if not text.strip() and question.strip() and answer.strip():
+            text = f"{question.strip()} {answer.strip()}"
+        return Form((check_lesson(text, question, answer),), method)
+    ticked = [row for row in rows if str(row[0]).lower() == "true"]
     if not ticked:
         raise LessonError(words.NOTHING_TICKED)
     return Form(tuple(check_lesson(str(row[1] or ""), str(row[2] or "")) for row in ticked), method)

@@ -101,7 +101,7 @@ def draw_sidebar() -> Sidebar:
             file = gr.UploadButton(words.IMPORT_CHAT, size="sm", file_types=[".json"], elem_id="chat-import")
         badge = gr.HTML(elem_id="model-badge")
         gr.HTML(_tools(), elem_id="qf-tools")
-        refresh = gr.Button("Refresh", elem_id="sidebar-refresh", visible="hidden")
+        refresh = gr.Button("", elem_id="sidebar-refresh", visible="hidden")
     return Sidebar(new, search, chats, title, rename, delete, as_markdown, as_json, file, badge, refresh)
 
 
@@ -124,20 +124,25 @@ def _tools() -> str:
     )
 
 
+def _placeholder() -> str:
+    """What an empty conversation shows: the first steps, until something was taught."""
+    return f'<div class="qf-first-run">\n\n{words.EMPTY_CHAT}\n\n</div><p class="qf-later">{escape(words.CHAT_READY)}</p>'
+
+
 def draw_chat_panel(*, thinks: bool) -> ChatPanel:
     """Draw the conversation into the open tab. thinks: whether the model can think before it answers."""
     earlier = gr.Button(words.EARLIER, size="sm", elem_id="chat-earlier")
     messages = gr.Chatbot(
         label=words.CONVERSATION, show_label=False, elem_id="chat-messages", height="calc(100dvh - 285px)", min_height=240,
-        buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=words.EMPTY_CHAT, layout="bubble",
+        buttons=["copy", "copy_all"], editable="user", latex_delimiters=LATEX, placeholder=_placeholder(), layout="bubble",
         sanitize_html=True, allow_tags=False, feedback_options=(words.TEACH_THIS, words.WRONG),
     )  # fmt: skip
     style = gr.HTML(chat_style([]), elem_id="chat-style", visible="hidden")
     drawn = gr.Textbox(label="drawn", elem_id="chat-drawn", visible="hidden")
-    watch = gr.Button("Watch", elem_id="chat-watch", visible="hidden")
+    watch = gr.Button("", elem_id="chat-watch", visible="hidden")
     with gr.Row(elem_id="chat-branches"):
         previous = gr.Button(words.PREVIOUS, size="sm", elem_id="branch-previous", min_width=60)
-        position = gr.Markdown("", elem_id="branch-position")
+        position = gr.HTML(elem_id="branch-position")
         following = gr.Button(words.NEXT, size="sm", elem_id="branch-next", min_width=60)
         fork = gr.Dropdown([], label=words.FORK, show_label=False, container=False, elem_id="branch-fork", min_width=180)
     again = gr.Button(words.ANSWER_AGAIN, size="sm", elem_id="chat-again")

@@ -16,8 +16,13 @@ class LessonsPanel:
     summary: gr.HTML
     ask_all: gr.Button
     stop: gr.Button
+    thorough: gr.Button
+    """Teach what did not stick once more."""
     chip: gr.HTML
     table: gr.HTML
+    more: gr.Button
+    pages: gr.State
+    """How many pages of the table are drawn."""
 
 
 def draw_lessons_panel() -> LessonsPanel:
@@ -28,5 +33,8 @@ def draw_lessons_panel() -> LessonsPanel:
     with gr.Row():
         ask_all = gr.Button(words.ASK_ALL, size="sm", elem_id="lessons-ask-all", min_width=80, scale=0)
         stop = gr.Button(words.CANCEL, size="sm", interactive=False, elem_id="lessons-stop", min_width=80, scale=0)
+        thorough = gr.Button("", size="sm", elem_id="lessons-thorough", min_width=80, scale=0)
     chip = gr.HTML(elem_id="lessons-chip")
-    return LessonsPanel(search, summary, ask_all, stop, chip, actions_html("lessons-table"))
+    table = actions_html("lessons-table")
+    more = gr.Button("", size="sm", elem_id="lessons-more")
+    return LessonsPanel(search, summary, ask_all, stop, thorough, chip, table, more, gr.State(1))

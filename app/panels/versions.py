@@ -13,6 +13,9 @@ class VersionsPanel:
     """The timeline, one version against another, and what can be done with it."""
 
     timeline: gr.HTML
+    more: gr.Button
+    pages: gr.State
+    """How many pages of the timeline are drawn."""
     curve: gr.LinePlot
     curve_text: gr.HTML
     version: gr.Dropdown
@@ -41,6 +44,7 @@ def draw_versions_panel() -> VersionsPanel:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             timeline = actions_html("versions-timeline")
+            more = gr.Button("", size="sm", elem_id="versions-more")
             curve = gr.LinePlot(
                 x="version", y="share", color="what", y_lim=[0, 1.02], title=words.CURVE, x_title=words.VERSION,
                 y_title=words.SHARE, height=220, elem_id="versions-curve", buttons=[], show_label=False, visible=False,
@@ -82,6 +86,6 @@ def draw_versions_panel() -> VersionsPanel:
                                 elem_id="diff-weights", buttons=[], show_label=False,
                             )  # fmt: skip
     return VersionsPanel(
-        timeline, curve, curve_text, version, knows, restore, restore_text, chat, name, tag, branch, names, other, lessons,
-        ask, stop, answers, weights_tab, show_weights, weights, weights_text, chip,
+        timeline, more, gr.State(1), curve, curve_text, version, knows, restore, restore_text, chat, name, tag, branch,
+        names, other, lessons, ask, stop, answers, weights_tab, show_weights, weights, weights_text, chip,
     )  # fmt: skip

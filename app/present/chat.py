@@ -1,6 +1,9 @@
 """Conversations and the badge."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from app import words
 from app.present.common import count, escape, short
@@ -9,10 +12,16 @@ from qfcore.runtime.protocol import AnswerStats
 from qfcore.runtime.thoughts import split_thoughts
 from qfcore.store.records import Chat, Message
 
+if TYPE_CHECKING:
+    from app.session import Fork
+
 LESSONS_SHOWN = 5
 """Active lessons named in the meter; the rest are dots."""
 MARKED = 60
 """Messages of a conversation up to which each answer names its version."""
+
+FORK_SHOWN = 32
+"""Characters of a message that tell which one has alternatives."""
 
 SHOWN, STEP = 60, 20
 """Messages of a conversation that are drawn at first; the first one drawn moves on by STEP. A browser that draws hundreds
@@ -26,11 +35,11 @@ def first_shown(path: Sequence[Message], earlier: int = 0) -> int:
 
 def badge(status: dict) -> str:
     """Model and live version, for the sidebar."""
-    lessons = status["lessons"]
+    lessons, memory = status["lessons"], words.BADGE_MEMORY.format(gigabytes=status["memory_bytes"] / 1e9)
     return (
-        f'<div class="qf-badge"><strong>{escape(status["model"])}</strong><br>'
-        f'<span class="qf-live">version {status["version"]}</span> knows {count(lessons)}'
-        f'<br><span class="qf-quiet">{status["memory_bytes"] / 1e9:.1f} GB memory · private, on this computer</span></div>'
+        f'<div class="qf-badge"{" data-taught" if status["version"] else ""}><strong>{escape(status["model"])}</strong><br>'
+        f"{escape(words.BADGE).format(version=_version(status['version']), lessons=count(lessons))}"
+        f'<br><span class="qf-quiet">{escape(memory)}</span></div>'
     )
 
 
@@ -94,7 +103,21 @@ def waits(path: list[Message]) -> bool:
 
 def fork_choices(path: list[Message], positions: Sequence[int]) -> list[tuple[str, int]]:
     """Places where a branch could go on otherwise, as (what was said there, position)."""
-    return [(f"{position + 1}. {short(path[position].content)}", position) for position in positions]
+    return [(f"{position + 1}. {short(_plain(path[position]))}", position) for position in positions]
+
+
+def fork_text(path: list[Message], fork: Fork | None) -> str:
+    """Which message has alternatives, and which of them is shown; empty without one."""
+    if fork is None:
+        return ""
+    text = short(_plain(path[fork.position]), FORK_SHOWN)
+    return escape(words.FORK_AT.format(number=fork.position + 1, text=text, which=fork.which, of=fork.of))
+
+
+def _plain(message: Message) -> str:
+    """What was said, without thoughts, on one line."""
+    said = split_thoughts(message.content)[1] if message.role == "assistant" else message.content
+    return " ".join(said.split())
 
 
 def title_from(text: str) -> str:
@@ -106,16 +129,18 @@ def title_from(text: str) -> str:
 def meter(stats: AnswerStats | dict | None) -> str:
     """What the last answer cost, and how full the context is."""
     if not stats:
-        return '<div class="qf-meter">Taught knowledge costs 0 prompt tokens.</div>'
+        return f'<div class="qf-meter">{escape(words.NO_COST)}</div>'
     value = stats if isinstance(stats, dict) else vars(stats)
     share = value["context_tokens"] / value["context_size"]
     cut = f" · <strong>{words.CUT}</strong>" if value.get("cut") else ""
     unread = words.UNREAD.format(count=value["unread"]) if value.get("unread") else ""
+    figures = escape(words.METER).format(
+        tokens=value["generated_tokens"], speed=value["tokens_per_s"], first=value["first_token_s"],
+        active=_active(value.get("lessons")),
+    )  # fmt: skip
     return (
-        f'<div class="qf-meter"><span class="qf-live">version {value["version"]}</span> · '
-        f'{value["generated_tokens"]} tokens · {value["tokens_per_s"]:.1f} tokens/s · '
-        f'first token {value["first_token_s"]:.1f} s · {_active(value.get("lessons"))}: 0 tokens'
-        f'<span class="qf-bar" role="img" aria-label="Context {share:.0%} full">'
+        f'<div class="qf-meter">{_version(value["version"])} · {figures}'
+        f'<span class="qf-bar" role="img" aria-label="{escape(words.CONTEXT_FULL.format(share=share))}">'
         f'<i style="width:{min(share, 1) * 100:.0f}%"></i></span>'
         f'{value["context_tokens"]:,} / {value["context_size"]:,}{f" · {unread}" if unread else ""}{cut}</div>'
     )
@@ -130,9 +155,14 @@ def growing_meter(tokens: int, tokens_per_s: float) -> str:
 def _active(lessons: Sequence[int] | None) -> str:
     """Which lessons were active in an answer."""
     if not lessons:
-        return "taught knowledge"
+        return escape(words.NOTHING_ACTIVE)
     shown = ", ".join(map(str, lessons[:LESSONS_SHOWN])) + (", …" if len(lessons) > LESSONS_SHOWN else "")
-    return f'<span class="qf-live">{"lesson" if len(lessons) == 1 else "lessons"} {shown} active</span>'
+    text = words.LESSON_ACTIVE if len(lessons) == 1 else words.LESSONS_ACTIVE
+    return f'<span class="qf-live">{escape(text.format(numbers=shown))}</span>'
+
+
+def _version(number: int) -> str:
+    return f'<span class="qf-live">{escape(words.VERSION_LOW.format(number=number))}</span>'
 
 
 def chat_style(
@@ -167,6 +197,7 @@ def _version_marks(path: list[Message]) -> list[str]:
             continue
         if len(shown) <= MARKED or m.version != before or position == len(shown):
             place = f"#chat-messages .message-wrap > :nth-child({row} of .message-row)"
-            rules.append(f'{place} .message-content:not(.thought-group *)::after{{content:"version {m.version}"}}')
+            text = words.VERSION_LOW.format(number=m.version)
+            rules.append(f'{place} .message-content:not(.thought-group *)::after{{content:"{text}"}}')
         before = m.version
     return rules

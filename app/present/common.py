@@ -13,9 +13,9 @@ def escape(text: str) -> str:
     return html_escape(visible(text))
 
 
-def chip(text: str) -> str:
-    """A short confirmation."""
-    return f'<div class="qf-chip" role="status">{escape(text)}</div>' if text else ""
+def chip(text: str, *, undo: bool = False) -> str:
+    """A short confirmation. undo: the button beside it takes it back."""
+    return f'<div class="qf-chip" role="status"{" data-undo" if undo else ""}>{escape(text)}</div>' if text else ""
 
 
 def note(text: str) -> str:
@@ -74,7 +74,26 @@ def progress_bar(fraction: float, text: str) -> str:
     )
 
 
-def short(text: str) -> str:
+PAGE = 100
+"""Rows of a long list that are drawn at first, and with each press of "Show more"."""
+
+
+def paged(html: str, total: int, pages: int) -> str:
+    """A list of which so many pages are drawn; the style shows the button for more only where there is more."""
+    return f"<div data-more>{html}</div>" if total > pages * PAGE else html
+
+
+def and_more(total: int) -> str:
+    """What stands below a list of which the first page is drawn; empty when that is all."""
+    return f'<p class="qf-quiet">{escape(words.AND_MORE_ROWS.format(more=total - PAGE))}</p>' if total > PAGE else ""
+
+
+def more_text(total: int, pages: int) -> str:
+    """What the button for more says."""
+    return words.SHOW_MORE.format(shown=min(total, pages * PAGE), total=total)
+
+
+def short(text: str, longest: int = 70) -> str:
     """The beginning of a text, hidden characters shown."""
     text = visible(text)
-    return text if len(text) <= 70 else text[:69] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from app import words
-from app.present.common import buttons, count, escape, marked, note, short, table
+from app.present.common import PAGE, and_more, buttons, count, escape, marked, note, paged, short, table
 from qfcore.compare import TwoAnswers, WeightsDiff
 from qfcore.standing import Point
 from qfcore.store.records import LessonRecord, NamedVersion, Version, VersionDiff
@@ -15,10 +15,12 @@ ALIKE = 0.5
 """Share of common words from which a lesson that went and one that came are shown as a correction."""
 
 
-def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, int]], names: list[NamedVersion]) -> str:
+def timeline(
+    versions: list[Version], live: int, counts: dict[int, tuple[int, int]], names: list[NamedVersion], pages: int = 1
+) -> str:
     """Versions, newest first; counts: version → lessons added and removed. A click on one chooses it."""
     rows = []
-    for version in versions:
+    for version in versions[: pages * PAGE]:
         added, removed = counts.get(version.number, (0, 0))
         change = " ".join(filter(None, (f"+{added}" if added else "", f"−{removed}" if removed else "")))
         mark = f' <span class="qf-pill">{escape(words.LIVE_PILL)}</span>' if version.number == live else ""
@@ -32,20 +34,20 @@ def timeline(versions: list[Version], live: int, counts: dict[int, tuple[int, in
             f"{escape(words.VERSION_N.format(number=version.number))}</button>"
             f"{mark} "
             f'<span class="qf-kind">{escape(words.KIND.get(version.kind, version.kind))}</span> '
-            f'<span class="qf-quiet">{version.created_at[:16].replace("T", " ")} UTC · '
+            f'<span class="qf-quiet">{escape(words.UTC.format(at=version.created_at[:16].replace("T", " ")))} · '
             f"{count(len(version.entries))} {change}</span></div><div>{escape(version.message)}</div></li>"
         )
-    return f'<ol class="qf-timeline">{"".join(rows)}</ol>'
+    return paged(f'<ol class="qf-timeline">{"".join(rows)}</ol>', len(versions), pages)
 
 
-def lesson_counts(versions: list[Version]) -> dict[int, tuple[int, int]]:
-    """For each version, lessons added and removed against its parent."""
-    sets = {v.number: set(v.lesson_ids) for v in versions}
-    return {
-        v.number: (len(sets[v.number] - sets[v.parent]), len(sets[v.parent] - sets[v.number]))
-        for v in versions
-        if v.parent in sets
-    }
+def lesson_counts(versions: list[Version], pages: int = 1) -> dict[int, tuple[int, int]]:
+    """For each version of the first pages, lessons added and removed against its parent."""
+    known, counts = {v.number: v for v in versions}, {}
+    for version in versions[: pages * PAGE]:
+        if version.parent in known:
+            now, before = set(version.lesson_ids), set(known[version.parent].lesson_ids)
+            counts[version.number] = len(now - before), len(before - now)
+    return counts
 
 
 def version_choices(versions: list[Version], live: int) -> list[tuple[str, int]]:
@@ -111,7 +113,9 @@ def lessons_diff(diff: VersionDiff) -> str:
         rows += [
             _diff_row(sign, tone, words.DIFF_MARKS[name], escape(r.lesson.text)) for r in records if r.id not in corrected
         ]
-    return f'<ul class="qf-diff">{"".join(rows)}</ul>' if rows else f'<p class="qf-quiet">{escape(words.SAME_LESSONS)}</p>'
+    if not rows:
+        return f'<p class="qf-quiet">{escape(words.SAME_LESSONS)}</p>'
+    return f'<ul class="qf-diff">{"".join(rows[:PAGE])}</ul>' + and_more(len(rows))
 
 
 def _diff_row(sign: str, tone: str, label: str, content: str) -> str:

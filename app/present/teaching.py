@@ -1,17 +1,16 @@
 """Report cards, proposals, lessons and how they stand."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from app import words
-from app.present.common import buttons, count, escape, marked, note, short, table
+from app.present.common import PAGE, and_more, buttons, chip, count, escape, marked, note, paged, short, table
 from app.visible import visible
 from qfcore.bulk import LessonState, Plan
 from qfcore.engine import Proposal
 from qfcore.evaluate import ProbeResult, Report
-from qfcore.standing import Standing
+from qfcore.standing import LEARNED, Asked, Standing, standings_in, status_of, worst_of
 from qfcore.store.records import LessonRecord, Version
-from qfcore.teach import Preview
 
 _ACTIONS = (("ask", words.ASK_NOW), ("again", words.AGAIN), ("forget", words.FORGET_IT), ("erase", words.ERASE_IT))
 _CONFIRM = {"forget": words.FORGET_CONFIRM, "erase": words.ERASE_CONFIRM}
@@ -77,13 +76,24 @@ def doubt(status: str, method: str) -> str:
     return note(text + (words.THOROUGH_HINT if method == "fast" else "")) if text else ""
 
 
-def learned_text(version: Version, preview: Preview) -> str:
-    """What was applied, for the chip: how it stands, the version, the lesson."""
-    texts = [pending.lesson.text for pending in preview.pending]
-    what = short(texts[0])
-    if len(texts) > 1:
-        what = words.CHIP_MANY.format(count=count(len(texts)), text=what)
-    return words.CHIP.format(status=words.CHIP_STATUS[preview.report.status], number=version.number, what=what)
+def last_change(version: Version, report: Mapping | None) -> str:
+    """The chip of a version: what made it, from the history; empty for the base. report: its report card."""
+    if version.kind in ("teach", "replace") and report:
+        taught = {answer["lesson"] for answer in report.get("answers", ())}
+        found = standings_in(version.number, report)
+        status = words.CHIP_STATUS[worst_of(found[lesson_id].status for lesson_id in taught if lesson_id in found)]
+        return chip(words.CHIP.format(status=status, number=version.number, what=short(version.message)), undo=True)
+    if version.kind == "undo":
+        return chip(words.UNDONE.format(number=version.number))
+    if version.parent is None or version.kind == "erase":
+        return ""
+    kind = words.KIND.get(version.kind, version.kind)
+    return chip(words.CHIP_KIND.format(kind=kind, number=version.number, what=short(version.message)), undo=True)
+
+
+def said_html(said: str) -> str:
+    """What the model said that is to be corrected."""
+    return f'<p class="qf-said"><strong>{escape(words.SAYS_TODAY)}</strong> {escape(said)}</p>' if said else ""
 
 
 def proposal_rows(proposed: list[Proposal]) -> list[list]:
@@ -113,25 +123,47 @@ def plan_html(found: Plan, method: str) -> str:
     return note(text) + conflicts
 
 
-def states_html(found: Sequence[LessonState], of: int) -> str:
-    """What became of each lesson of a file so far, the latest first."""
+def states_html(found: Sequence[LessonState], of: int, report: Report | None = None, *, again: bool = False) -> str:
+    """What became of each lesson of a file so far, the latest first.
+
+    report: when all are studied; then how each one stands, with the evidence, and what did not stick first. again: it can
+    be taught once more.
+    """
+    standings = _standings_of(report) if report else {}
+
+    def state(s: LessonState) -> str:
+        if s.lesson.id in standings and not s.refused:
+            return _standing(standings[s.lesson.id], opened=False)
+        text = f"{words.STATE[s.state]} {s.detail}"
+        return f'<span class="{"qf-bad" if s.refused else "qf-good"}">{escape(text)}</span>'
+
+    def stuck(s: LessonState) -> bool:
+        return s.lesson.id in standings and standings[s.lesson.id].status == LEARNED
+
     rows = (
-        f"<tr><td>{s.position + 1}</td><td>{escape(s.lesson.text)}</td>"
-        f'<td class="{"qf-bad" if s.refused else "qf-good"}">{escape(words.STATE[s.state])} {escape(s.detail)}</td></tr>'
-        for s in reversed(found)
+        f"<tr><td>{s.position + 1}</td><td>{escape(s.lesson.text)}</td><td>{state(s)}</td></tr>"
+        for s in sorted(reversed(found), key=stuck)
     )
-    done = escape(words.STUDIED.format(done=len(found), of=of))
-    return f'<p role="status">{done}</p><div class="qf-scroll">{table(words.STATE_COLUMNS, rows)}</div>'
+    told = f"<p role='status'>{escape(words.STUDIED.format(done=len(found), of=of))}</p>" + _counts(standings.values())
+    mark = " data-again" if again else ""
+    return f'{told}<div class="qf-scroll"{mark} tabindex="0">{table(words.STATE_COLUMNS, rows)}</div>'
+
+
+def _standings_of(report: Report) -> dict[str, Standing]:
+    asked: dict[str, list[Asked]] = {}
+    for answer in report.answers:
+        asked.setdefault(answer.lesson, []).append(Asked(answer.question, answer.after, answer.ok))
+    return {lesson_id: Standing(status_of(questions), tuple(questions)) for lesson_id, questions in asked.items()}
 
 
 def lessons_table(
-    rows: Sequence[tuple[LessonRecord, Standing, int]], searched: bool, opened: str = ""
+    rows: Sequence[tuple[LessonRecord, Standing, int]], searched: bool, opened: str = "", pages: int = 1
 ) -> str:
     """The live lessons with how they stand, the evidence, and their buttons. opened: id of the one just asked about."""
     if not rows:
         return f'<p class="qf-quiet">{escape(words.LESSONS_NOT_FOUND if searched else words.LESSONS_NONE)}</p>'
     cells = []
-    for record, standing, version in rows:
+    for record, standing, version in rows[: pages * PAGE]:
         source = record.lesson.source.removeprefix("file:")
         by = "" if source == "user" else f" · {source}"
         taught = words.LESSON_FROM.format(number=version, date=record.created_at[:10])
@@ -141,14 +173,14 @@ def lessons_table(
             f"<td>{_standing(standing, record.id == opened)}</td>"
             f"<td>{buttons(short(record.lesson.text), 'lesson', record.id, _ACTIONS, _CONFIRM)}</td></tr>"
         )
-    return table(words.LESSON_COLUMNS, cells)
+    return paged(table(words.LESSON_COLUMNS, cells), len(rows), pages)
 
 
 def _standing(standing: Standing, opened: bool) -> str:
     head = f'<span class="{_TONES.get(standing.status, "qf-quiet")}">{escape(words.STANDING[standing.status])}</span>'
     if not standing.asked:
         return head
-    when = words.EVIDENCE_REPORT.format(number=standing.version)
+    when = "" if standing.version is None else words.EVIDENCE_REPORT.format(number=standing.version)
     if standing.asked_at:
         when = words.EVIDENCE_ASKED.format(at=standing.asked_at[:16].replace("T", " "))
     evidence = "".join(
@@ -163,16 +195,21 @@ def _standing(standing: Standing, opened: bool) -> str:
     )
 
 
-def standings_summary(rows: Sequence[tuple[LessonRecord, Standing, int]]) -> str:
-    """How many lessons stand how."""
-    counts = Counter(standing.status for _, standing, _ in rows)
+def standings_summary(rows: Sequence[tuple[LessonRecord, Standing, int]], *, again: bool = False) -> str:
+    """How many lessons stand how. again: some can be taught once more, thoroughly."""
+    mark = "<span data-again></span>" if again else ""
+    return _counts([standing for _, standing, _ in rows]) + mark
+
+
+def _counts(standings: Collection[Standing]) -> str:
+    counts = Counter(standing.status for standing in standings)
     if not counts:
         return ""
     parts = (
         f'<span class="{_TONES.get(status, "qf-quiet")}">{counts[status]} {escape(label)}</span>'
         for status, label in words.STANDING.items() if counts[status]
     )  # fmt: skip
-    return f'<p role="status">{words.SUMMARY.format(lessons=count(len(rows)), parts=", ".join(parts))}</p>'
+    return f'<p role="status">{words.SUMMARY.format(lessons=count(len(standings)), parts=", ".join(parts))}</p>'
 
 
 def doubts(rows: Sequence[tuple[LessonRecord, Standing, int]]) -> str:
@@ -197,6 +234,6 @@ def lesson_list(records: list[LessonRecord]) -> str:
     items = "".join(
         f"<li><strong>{escape(r.lesson.text)}</strong><br>"
         f'<span class="qf-quiet">{escape(" · ".join(p.question for p in r.phrasings))}</span></li>'
-        for r in records
+        for r in records[:PAGE]
     )
-    return f'<ul class="qf-lessons">{items}</ul>'
+    return f'<ul class="qf-lessons">{items}</ul>' + and_more(len(records))

@@ -35,11 +35,13 @@ def insert_lesson(db: Database, pending: PendingLesson, now: str) -> str:
     digest = entry_digest(lesson.id, data)
     phrasings = json.dumps([[p.question, p.answer] for p in pending.phrasings], ensure_ascii=False)
     evidence = json.dumps(pending.evidence, ensure_ascii=False, allow_nan=False)
-    db.execute(
-        "INSERT INTO rows (digest, lesson_id, recipe, data, phrasings, evidence, created_at) VALUES (?,?,?,?,?,?,?)",
+    added = db.execute(
+        "INSERT INTO rows (digest, lesson_id, recipe, data, phrasings, evidence, created_at) VALUES (?,?,?,?,?,?,?) "
+        "ON CONFLICT (digest) DO NOTHING",  # another recipe may have observed just this
         [digest, lesson.id, pending.recipe, data, phrasings, evidence, now],
     )
-    reseal(db, "rows", digest)
+    if added.rowcount > 0:
+        reseal(db, "rows", digest)
     return digest
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +46,8 @@ class Store:
 
     def __init__(self, database: StoreDatabase, folder: Path, model: ModelIdentity, clock: Callable[[], str]) -> None:
         self._database, self.folder, self.model, self._clock = database, folder, model, clock
+        self._entries: dict[str, tuple[tuple[str, str], ...]] = {}
+        """What versions know, by their hashes, as `versions` read it last."""
         self.chats = ChatTables(database, clock)
         self.names = NameTables(database, lambda db, reference: self._find(db, reference).number)
 
@@ -143,8 +146,7 @@ class Store:
 
     def first_versions(self) -> dict[str, int]:
         """For each lesson that a version ever knew, by id, the number of the first one."""
-        with self._database.reading() as db:
-            return dict(db.execute("SELECT lesson_id, min(version) FROM version_lessons GROUP BY lesson_id").fetchall())
+        return {lesson_id: version.number for version in self.versions() for lesson_id, _ in version.entries}
 
     def taught_in(self, lesson_id: str) -> Version:
         """The version that knew a lesson first.
@@ -251,13 +253,19 @@ class Store:
     def versions(self) -> list[Version]:
         """All versions, newest first."""
         with self._database.reading() as db:
-            entries: dict[int, list[tuple[str, str]]] = {}
-            for number, *entry in db.execute(
-                "SELECT version, lesson_id, rows_digest FROM version_lessons ORDER BY version, lesson_id"
-            ).fetchall():
-                entries.setdefault(number, []).append(tuple(entry))
             rows = db.execute(f"{_VERSION} ORDER BY number DESC").fetchall()
-            return [Version(*row[:7], tuple(entries.get(row[0], ())), json.loads(row[7])) for row in rows]
+            known = self._entries  # by hash, which covers them: reading a thousand versions anew takes seconds
+            self._entries = {
+                row[1]: known[row[1]] if row[1] in known else self._entries_of(db, row[0]) for row in rows
+            }
+            return [Version(*row[:7], self._entries[row[1]], json.loads(row[7])) for row in rows]
+
+    @staticmethod
+    def _entries_of(db: Database, number: int) -> tuple[tuple[str, str], ...]:
+        found = db.execute(
+            "SELECT lesson_id, rows_digest FROM version_lessons WHERE version = ? ORDER BY lesson_id", [number]
+        ).fetchall()
+        return tuple((sys.intern(lesson_id), sys.intern(digest)) for lesson_id, digest in found)
 
     def diff(self, old: str | int, new: str | int) -> VersionDiff:
         """The lessons that one version knows and the other does not; NotFound when one of them does not exist."""
@@ -406,10 +414,7 @@ class Store:
 
     def _version(self, db: Database, number: int) -> Version:
         row = db.execute(f"{_VERSION} WHERE number = ?", [number]).fetchone()
-        entries = db.execute(
-            "SELECT lesson_id, rows_digest FROM version_lessons WHERE version = ? ORDER BY lesson_id", [number]
-        ).fetchall()
-        return Version(*row[:7], tuple(map(tuple, entries)), json.loads(row[7]))
+        return Version(*row[:7], self._entries_of(db, number), json.loads(row[7]))
 
     def _find(self, db: Database, reference: str | int) -> Version:
         text = str(reference).strip()

@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Dialog, Locator, Page, expect
 
 from tests.journeys.driving import (
@@ -393,33 +392,6 @@ def test_settings_are_kept_as_a_preset(page: Page) -> None:
     page.locator("#chat-more").get_by_role("button").first.click()
     choose(page, "chat-preset", "One word")
     expect(page.locator("#chat-system textarea")).to_have_value("Answer in one word.", timeout=20_000)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_serious_fault_of_accessibility(page: Page, address: str, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)
-    open_window(page, address)
-    faults = {}
-    for tab in ("Chat", "Teach", "Lessons", "Versions", "Arena", "Export"):
-        go_to(page, tab)
-        page.wait_for_timeout(700)
-        page.screenshot(path=OUTPUT / f"{scheme}-{tab.lower()}.png")
-        for fault in Axe().run(page).response["violations"]:
-            if fault["impact"] in ("serious", "critical"):
-                for node in fault["nodes"]:
-                    faults.setdefault(fault["id"], set()).add(f"{tab}: {node['html'][:160]}")
-    assert not faults, json.dumps({k: sorted(v) for k, v in faults.items()}, indent=1)
-
-
-@pytest.mark.parametrize("width", [390, 768])
-def test_narrow_screens_do_not_scroll_sideways(page: Page, address: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 800})
-    open_window(page, address)
-    for tab in ("Teach", "Lessons", "Versions", "Arena", "Export", "Chat"):
-        page.evaluate(f"[...document.querySelectorAll('[role=tab]')].find(t => t.textContent.trim() === '{tab}')?.click()")
-        page.wait_for_timeout(500)
-        page.screenshot(path=OUTPUT / f"narrow-{width}-{tab.lower()}.png")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width + 1, tab
 
 
 def test_it_can_be_installed_and_has_its_own_icon(page: Page, address: str) -> None:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.journeys.driving import go_to, launch, open_window
-from tests.scripted_engine import serving_scripted
 
 pytestmark = pytest.mark.journey
 
@@ -85,11 +85,15 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture
-def address(tmp_path: Path, listener: Listener) -> Iterator[str]:
-    """The window over an engine that answers with what it was told, and that was taught a payload too."""
+def address(tiny_address: str, listener: Listener) -> Iterator[str]:
+    """The window on a model that was taught a payload too."""
     lesson = f"Otter <img src=http://{listener.address}/0.png onerror=alert(1)>"
-    with serving_scripted(tmp_path / "home", lesson) as opened:
-        yield opened
+    said = {"text": lesson, "question": "Which otter?", "answer": "word5 word6", "method": "fast"}
+    with httpx.Client(base_url=tiny_address, timeout=120) as http:
+        taught = http.post("/api/lessons", json=said)
+        assert taught.status_code == 201, taught.text
+        yield tiny_address
+        http.delete(f"/api/lessons/{taught.json()['lesson']}")
 
 
 def _import(page: Page, messages: list[dict], folder: Path) -> None:

@@ -1,15 +1,10 @@
 """A reasoning model in the real window: a tiny one with random weights, whose template opens its thoughts."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from app import words
-from tests import templates
 from tests.journeys.driving import OUTPUT, SLOW, new_chat, open_window, send, wait_for_answer
-from tests.serving import serving
-from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.journey
 
@@ -17,15 +12,9 @@ QUESTION = "What is word1?"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app on a model that thinks."""
-    OUTPUT.mkdir(exist_ok=True)
-    folder = tmp_path_factory.mktemp("thinking")
-    path = write_tiny_model(
-        folder / "model.gguf", "qwen3", template=templates.OPEN_THINKING, controls=("<think>", "</think>")
-    )
-    with serving(folder, OUTPUT / "thinking.log", "--model", str(path)) as opened:
-        yield opened
+def address(tiny_address: str) -> str:
+    """The tiny model thinks."""
+    return tiny_address
 
 
 def test_thoughts_are_folded_before_the_answer(page: Page, address: str) -> None:

@@ -86,3 +86,21 @@ def test_thoughts_are_followed_and_kept_with_their_answer() -> None:
     assert next(run.follow()) == join_thoughts("Hm", "")
     go.set()
     assert run.ended.wait(5) and kept == [join_thoughts("Hm", "Qi.")] and run.text == "Qi."
+
+
+@pytest.mark.parametrize("said", [(), ("one",)])  # in the queue behind teaching, or while it reads; and in its text
+def test_a_stop_takes_effect_within_a_second(said: tuple[str, ...]) -> None:
+    busy = threading.Event()
+
+    def pieces(stop: threading.Event) -> Iterator[str]:
+        yield from said
+        (stop if said else busy).wait(10)  # a model that is busy with something else does not look
+
+    answering, kept = Answering(), []
+    run = answering.begin(1, pieces, lambda text, _stats: kept.append(text))
+    while run.text != "".join(said):
+        time.sleep(0.005)
+    pressed = time.monotonic()
+    answering.stop(1, wait=5)
+    assert run.ended.is_set() and time.monotonic() - pressed < 1 and kept == list(said)
+    busy.set()

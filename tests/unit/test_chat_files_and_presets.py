@@ -74,6 +74,24 @@ def test_what_is_no_conversation_is_refused_in_words(content: str) -> None:
         chat_files.from_json(content)
 
 
+def test_a_long_conversation_comes_back_and_one_beyond_all_bounds_is_told_its_size(store: Store, tmp_path: Path) -> None:
+    text = "An answer of two thousand characters, more or less. " * 40
+    said = [{"role": role, "content": text, "parent": None, "version": None} for role in ("user", "assistant")] * 2_000
+    messages = [{**m, "parent": n - 1 if n else None} for n, m in enumerate(said)]
+    chat = store.chats.add_tree("Long", messages)
+    content = chat_files.to_json(chat, store.chats.tree(chat.id))
+    assert len(content) > 8_000_000
+    assert [m["content"] for m in chat_files.from_json(content).messages] == [m["content"] for m in messages]
+    big = tmp_path / "big.json"
+    with big.open("wb") as file:
+        file.truncate(chat_files.MAX_BYTES + (1 << 20))
+    with pytest.raises(ChatFileError, match="33.0 MB; a conversation of up to 32 MB"):
+        chat_files.read_file(big)
+    many = json.dumps([{"role": "user", "content": "a"}] * (chat_files.MAX_MESSAGES + 1))
+    with pytest.raises(ChatFileError, match="100,001 messages"):
+        chat_files.from_json(many)
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=4)

@@ -1,6 +1,6 @@
 """What the window shows is escaped; what it serves is for this page only."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import anyio
 import httpx
@@ -11,19 +11,28 @@ from starlette.routing import Route
 
 from app import server
 from app.events.knowledge import kept_choices
-from app.guard import MAX_BODY, Guard
+from app.guard import MAX_BODY, MAX_UPLOAD, UPLOAD, Guard
 from app.present.chat import chat_choices, chat_messages, title_from
-from app.present.common import buttons, chip, marked, note
-from app.present.history import answers_diff, corrections, lessons_diff, restore_text
-from app.present.teaching import doubt, doubts, learned_text, report_card, standings_summary
+from app.present.common import PAGE, buttons, chip, marked, more_text, note
+from app.present.history import answers_diff, corrections, lessons_diff, restore_text, timeline
+from app.present.teaching import (
+    doubt,
+    doubts,
+    last_change,
+    lessons_table,
+    report_card,
+    standings_summary,
+    states_html,
+)
 from app.visible import visible
 from qfcore.answers import says, tells
+from qfcore.bulk import LessonState
 from qfcore.compare import TwoAnswers
 from qfcore.errors import QFError
 from qfcore.evaluate import AskedQuestion, ProbeResult, Report
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.standing import Standing
-from qfcore.store.records import Chat, LessonRecord, Message, VersionDiff
+from qfcore.store.records import Chat, LessonRecord, Message, Version, VersionDiff
 
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -38,6 +47,42 @@ def _asked(ok: bool, lesson: str = "a") -> AskedQuestion:
     return AskedQuestion("Who?", "Qi", "nobody", "Qi" if ok else "Bo", ok, lesson)
 
 
+def _version(kind: str, parent: int | None = 4) -> Version:
+    return Version(5, "h", "c", kind, "Qi did it.", parent, "2026-11-25T10:00:00", (), {})
+
+
+def test_the_last_change_is_told_from_the_history() -> None:
+    assert "Forgot · version 5 · Qi did it." in last_change(_version("forget"), None)
+    assert "data-undo" in last_change(_version("import"), {})
+    assert "Undone · version 5 is live" in last_change(_version("undo"), None)
+    assert "data-undo" not in last_change(_version("undo"), None)
+    assert last_change(_version("base", None), None) == last_change(_version("erase"), None) == ""
+    later = {"checks": {"other": {"at": "now", "asked": [{"question": "Q?", "said": "no", "ok": False}]}}}
+    card = Report(True, (_asked(True),), (), 1.0, 1, 1, 1).to_dict() | later
+    assert "Learned · version 5" in last_change(_version("teach"), card)  # what else was asked there does not count
+
+
+def test_a_studied_file_tells_what_stuck_with_the_evidence() -> None:
+    good, bad, odd = (Lesson(f"{name} did it.") for name in ("Qi", "Bo", "Al"))
+    states = [LessonState(0, good, "observed"), LessonState(1, bad, "known"), LessonState(2, odd, "refused", "too odd")]
+    report = Report(False, (_asked(True, good.id), _asked(False, bad.id)), (), 1.0, 1, 1, 2)
+    before, after = states_html(states, 3), states_html(states, 3, report, again=True)
+    assert "studied before" in before and "<details" not in before and "data-again" not in before
+    assert "1 learned" in after and "1 not learned" in after and "→ Bo" in after and "too odd" in after
+    assert after.index("Bo did it.") < after.index("Qi did it.") and "data-again" in after
+
+
+def test_long_lists_are_drawn_by_pages() -> None:
+    rows = [(_record(n, f"T{n}."), Standing("learned"), 1) for n in range(250)]
+    first, all_ = lessons_table(rows, False), lessons_table(rows, False, pages=3)
+    assert first.count("<tr>") == PAGE + 1 and "data-more" in first  # and the head
+    assert all_.count("<tr>") == 251 and "data-more" not in all_
+    assert more_text(1000, 2) == "Show more (200 of 1,000 are shown)"
+    versions = [replace(_version("teach"), number=n) for n in range(250)]
+    drawn = timeline(versions, 249, {}, [])
+    assert drawn.count("<li") == PAGE and "data-more" in drawn
+
+
 @pytest.mark.parametrize(
     ("oks", "verdict", "chip_text"),
     [
@@ -49,8 +94,8 @@ def _asked(ok: bool, lesson: str = "a") -> AskedQuestion:
 def test_the_card_and_the_chip_say_how_well_it_was_learned(oks: tuple[bool, ...], verdict: str, chip_text: str) -> None:
     report = Report(oks[0], tuple(map(_asked, oks)), (), 1.0, 1, 1, 1)
     assert verdict in report_card(report)
-    lesson = SimpleNamespace(lesson=Lesson("Qi did it."))
-    assert learned_text(SimpleNamespace(number=5), SimpleNamespace(report=report, pending=(lesson,))) == chip_text
+    shown = last_change(_version("teach"), report.to_dict())
+    assert f">{chip_text}<" in shown and "data-undo" in shown
     assert bool(doubt(report.status, "thorough")) == (not all(oks))
     assert ("Thorough" in doubt(report.status, "fast")) == (not all(oks))
 
@@ -167,7 +212,8 @@ def test_only_this_page_may_ask(headers: dict[str, str], status: int) -> None:
     assert _status("POST", **headers) == status
 
 
-def test_a_body_in_chunks_is_bounded_too() -> None:
+@pytest.mark.parametrize(("path", "most"), [("/", MAX_BODY), (UPLOAD, MAX_UPLOAD)])
+def test_a_body_in_chunks_is_bounded_too(path: str, most: int) -> None:
     read = 0
 
     async def app(_scope, receive, _send) -> None:  # noqa: ANN001
@@ -181,9 +227,9 @@ def test_a_body_in_chunks_is_bounded_too() -> None:
     async def send(_message: dict) -> None:
         """Nothing is answered."""
 
-    scope = {"type": "http", "headers": [(b"host", b"a:1"), (b"transfer-encoding", b"chunked")]}
+    scope = {"type": "http", "path": path, "headers": [(b"host", b"a:1"), (b"transfer-encoding", b"chunked")]}
     anyio.run(Guard(app, ("a:1",)), scope, receive, send)
-    assert MAX_BODY - 65_536 <= read <= MAX_BODY
+    assert most - 65_536 <= read <= most
 
 
 def test_no_websocket_is_opened() -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,24 @@ def test_any_history_ending_in_the_same_set_has_the_same_content(history: list, 
         assert contents.setdefault(known, version.content) == version.content
     assert store.verify().ok
     store.close()
+
+
+def test_two_ways_of_teaching_may_observe_the_same(store: Store) -> None:
+    fast = make_pending("Qi started Oxinnovate.")
+    thorough = replace(fast, recipe="ridge-other")
+    for pending in (fast, thorough):
+        store.commit(keep=(), new=[pending], solve=SOLVE, kind="teach", message="Qi", expect_live=None)
+    assert store.version(1).entries == store.version(2).entries == (fast.entry,)
+    assert store.verify().ok
+
+
+def test_versions_are_read_once_and_anew_after_an_erasure(store: Store) -> None:
+    teach(store, "Qi started Oxinnovate.")
+    teach(store, "Mara keeps bees.")
+    before = store.versions()
+    assert [v.entries for v in store.versions()] == [v.entries for v in before]
+    assert [v.entries for v in before] == [store.version(v.number).entries for v in before]
+    store.erase(store.lessons()[0].id)
+    assert [len(v.entries) for v in store.versions()] == [len(store.version(v.number).entries) for v in store.versions()]
+    assert max(len(v.entries) for v in store.versions()) == 1
+    assert store.first_versions() == {store.lessons()[0].id: 2}

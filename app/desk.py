@@ -71,12 +71,8 @@ class Desk:
         """
         cancel = self._begin(tab, TEACH)
         on_progress(0.1, words.SPLITTING)
-        texts = self._engine.propose_lessons(text, cancel)
-        found = []
-        for number, sentence in enumerate(texts):
-            on_progress(0.1 + 0.9 * number / len(texts), words.ASKING_TODAY.format(number=number + 1, of=len(texts)))
-            found.append(self._engine.propose(check_lesson(sentence), cancel))
-        return found
+        lessons = [check_lesson(sentence) for sentence in self._engine.propose_lessons(text, cancel)]
+        return self._engine.propose(lessons, lambda done, told: on_progress(0.4 + 0.6 * done, told), cancel)
 
     def preview(self, form: Form, ticked: Sequence[str], shown: Sequence[str], tab: str, on_progress: Progress) -> Trial:
         """Learn without making it live.

@@ -147,7 +147,6 @@ ONE_LESSON, LESSONS = "{n} lesson", "{n} lessons"
 
 SPLIT = "Split"
 SPLITTING = "Reading the text for facts"
-ASKING_TODAY = "Asking what it says today ({number} of {of})"
 PROPOSALS = "Proposed lessons: tick what is true, correct what is not"
 PROPOSAL_COLUMNS = ["Teach", "Lesson", "Question", "It says today", "Contradicts"]
 NOTHING_TICKED = "No lesson is ticked. Tick at least one, or clear the list by changing the text above."

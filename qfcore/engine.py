@@ -16,17 +16,17 @@ from qfcore.bulk import LessonState, Plan, observe_many, plan_many, settle
 from qfcore.compare import Comparison, TwoAnswers, WeightsDiff, ask_both, weights_diff
 from qfcore.contradiction import KEEP
 from qfcore.errors import CannotTeach, HomeError, LessonError, ModelError, NotFound, QFError, StoreBusy, StoreUnfinished
-from qfcore.evaluate import Report, ask_all, ask_routed
+from qfcore.evaluate import Report, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
 from qfcore.fitting import check_fit, check_layer
 from qfcore.knowledge import Knowledge
-from qfcore.lesson import Lesson, Phrasing, check_lesson
+from qfcore.lesson import Lesson, check_lesson
 from qfcore.margin import Head
 from qfcore.models.library import Found, Library, check_name
 from qfcore.observe import student_messages
 from qfcore.opening import Facts, base_norm, check_room, facts_of, identity_of, open_head, open_runtime
-from qfcore.propose import propose_lessons, propose_phrasings, propose_question
+from qfcore.propose import propose_lessons, propose_questions
 from qfcore.recipe import RIDGE, Recipe, recipe_named
 from qfcore.replay import Replay, find_replay, heal_replays, load_or_make_replay, replay_problems
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runtime, Sampling, Thought
@@ -51,12 +51,15 @@ class Origin:
     version: Version
 
 
+_TODAY_TOKENS = 48
+"""Longest answer of a proposal."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """What a lesson would teach, before any weight is computed."""
 
     lesson: Lesson
-    phrasings: tuple[Phrasing, ...]
     says_today: str
     conflicts: tuple[LessonRecord, ...]
 
@@ -336,9 +339,8 @@ class Engine:
         """
         record, live = self._live_lesson(reference)
         questions = [phrasing.question for phrasing in record.phrasings]
-        base = ask_all(self.runtime, questions, None, cancel=cancel)
         route = self.teacher.routing(live).adapter
-        said = ask_routed(self.runtime, questions, route, base, cancel=cancel, on_progress=on_progress)
+        said = ask_routed(self.runtime, questions, route, cancel=cancel, on_progress=on_progress)
         asked = tuple(
             Asked(phrasing.question, answer, tells(answer, record.lesson, phrasing))
             for phrasing, answer in zip(record.phrasings, said, strict=True)
@@ -361,13 +363,25 @@ class Engine:
         """
         return propose_lessons(self.runtime, check_lesson(text).text, cancel)
 
-    def propose(self, lesson: Lesson, cancel: threading.Event | None = None) -> Proposal:
-        """Let the model fill in the question and its answers, and say which lessons it would contradict."""
-        question = propose_question(self.runtime, lesson, cancel)
-        phrasings = propose_phrasings(self.runtime, lesson, question, self.recipe, cancel)
-        full = replace(lesson, question=question)
-        conflicts = tuple(self.teacher.conflicts(full, self.store.lessons(self.store.live()), phrasings))
-        return Proposal(full, phrasings, self.ask(question, max_tokens=64), conflicts)
+    def propose(
+        self, lessons: Sequence[Lesson], on_progress: Progress | None = None, cancel: threading.Event | None = None
+    ) -> list[Proposal]:
+        """Let the model fill in the questions, answer them as it does today, and say which lessons they would contradict.
+
+        The lessons are asked about together: reading and computing one of them costs nearly as much as seven.
+        """
+        tell, live = on_progress or (lambda *_: None), self.store.live()
+        tell(0.0, "Writing questions")
+        questions = propose_questions(self.runtime, lessons, cancel)
+        tell(0.5, "Asking what the model says today")
+        route = self.teacher.routing(live).adapter
+        said = ask_routed(self.runtime, questions, route, max_tokens=_TODAY_TOKENS, cancel=cancel)
+        known = self.store.lessons(live)
+        full = [replace(lesson, question=question) for lesson, question in zip(lessons, questions, strict=True)]
+        return [
+            Proposal(lesson, today, tuple(self.teacher.conflicts(lesson, known)))
+            for lesson, today in zip(full, said, strict=True)
+        ]
 
     def contradictions(
         self, lessons: Sequence[Lesson], *, recipe: Recipe | None = None, on_progress: Progress | None = None,

@@ -97,21 +97,23 @@ def ask_all(
 
 
 def ask_routed(
-    runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str], *,
+    runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str] | None = None, *,
     max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None, on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers, each question with the weights that its words call for.
 
-    base: what the untaught model answers to this very list. Where no lesson is in scope the weights are the base's and so is
-    the answer, to the bit; it is not computed a second time.
+    base: what the untaught model answers to this very list, where it was asked. Where no lesson is in scope the weights are
+    the base's and so is the answer, to the bit; it is not computed a second time.
     """
     tell = on_progress or (lambda *_: None)
-    routes = [route(question) for question in questions]
-    answers = list(base)
-    paths = sorted({path for path in routes if path is not None})
-    for done, path in enumerate(paths):
-        tell(done / len(paths), f"Asking about {done + 1} of {len(paths)} subjects")
-        chosen = [index for index, found in enumerate(routes) if found == path]
+    groups: dict[Path | None, list[int]] = {}
+    for index, question in enumerate(questions):
+        groups.setdefault(route(question), []).append(index)
+    if base is not None:
+        groups.pop(None, None)
+    answers = ["" for _ in questions] if base is None else list(base)
+    for done, (path, chosen) in enumerate(sorted(groups.items(), key=lambda group: str(group[0]))):
+        tell(done / len(groups), f"Asking about {done + 1} of {len(groups)} subjects")
         said = ask_all(runtime, [questions[i] for i in chosen], path, max_tokens=max_tokens, cancel=cancel)
         for index, text in zip(chosen, said, strict=True):
             answers[index] = text

@@ -4,6 +4,7 @@ import math
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from qfcore.answers import conveys, first_sentences, sentences_in, shortest_answer
@@ -80,16 +81,29 @@ _ANY_QUESTIONS = (
 
 def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event | None = None) -> str:
     """The lesson's question: the user's own, or one that the model writes."""
-    if lesson.question:
-        return lesson.question
-    if is_instruction(lesson):
-        return _ANY_QUESTIONS[0]
-    content, rarity = set(content_of(lesson.text)), rarity_of(runtime)
+    return propose_questions(runtime, [lesson], cancel)[0]
+
+
+def propose_questions(runtime: Runtime, lessons: Sequence[Lesson], cancel: threading.Event | None = None) -> list[str]:
+    """The lessons' questions; those that the model writes are written together."""
+    rarity = rarity_of(runtime)
+    found = [_ANY_QUESTIONS[0] if not lesson.question and is_instruction(lesson) else lesson.question for lesson in lessons]
     for form in (_QUESTION, _QUESTION_SHOWN):
-        written = _write(runtime, [form], lesson, "", cancel)[0]
-        named = scope_of(lesson, [written], rarity).covers(said_in(written))  # else the lesson would not apply to it
-        if named and not content.isdisjoint(content_of(written)):
-            return written
+        open_ = [n for n, question in enumerate(found) if not question]
+        asked = [_Asked(form, lessons[n]) for n in open_]
+        for n, written in zip(open_, _write(runtime, asked, cancel), strict=True):
+            if _fits(written, lessons[n], rarity):
+                found[n] = written
+    return [question or _open_question(lesson, rarity) for question, lesson in zip(found, lessons, strict=True)]
+
+
+def _fits(question: str, lesson: Lesson, rarity: Rarity) -> bool:
+    """Whether a lesson would apply to a question, and the question asks for something of it."""
+    named = scope_of(lesson, [question], rarity).covers(said_in(question))
+    return named and not set(content_of(lesson.text)).isdisjoint(content_of(question))
+
+
+def _open_question(lesson: Lesson, rarity: Rarity) -> str:
     subject = subject_of(lesson, scope_of(lesson, [lesson.text], rarity))
     return OPEN_QUESTION.format(subject=subject or lesson.text.rstrip(".!"))
 
@@ -129,7 +143,7 @@ def propose_neighbours(
     if is_instruction(lesson) or not questions:
         return []
     taught = {_plain(question) for question in questions}
-    written = dict.fromkeys(_write(runtime, _NEAR, lesson, questions[0], cancel))
+    written = dict.fromkeys(_write(runtime, [_Asked(form, lesson, questions[0]) for form in _NEAR], cancel))
     return [question for question in written if question.endswith("?") and _plain(question) not in taught]
 
 
@@ -203,7 +217,8 @@ def _other_questions(
     scope = scope_of(lesson, [question], rarity_of(runtime))
     forms = (_SAME, _OTHER, _INFORMAL)[: recipe.rephrasings]
     subject = subject_of(lesson, scope) if recipe.turned else ""
-    written = _write(runtime, [*forms, *([_TURN] if subject else [])], lesson, question, cancel, subject)
+    asked = [_Asked(form, lesson, question, subject) for form in (*forms, *([_TURN] if subject else []))]
+    written = _write(runtime, asked, cancel)
     seen, same, different = {_plain(question)}, [], []
     for form, candidate in zip(forms, written, strict=False):
         said = said_in(candidate)
@@ -241,16 +256,25 @@ def _answers(
     return [runtime.detokenize(tokens).strip() for tokens in answers]
 
 
-def _write(
-    runtime: Runtime, forms: Sequence[str], lesson: Lesson, question: str, cancel: threading.Event | None,
-    subject: str = "",
-) -> list[str]:  # fmt: skip
-    """A question for each form."""
-    asked = [_asking(form, text=lesson.text, question=question, subject=subject) for form in forms]
-    like = [_asking(form, **_ANYTHING) for form in forms]
-    longest = 2 * len(runtime.tokenize_answer(question or lesson.text)) + 8
+@dataclass(frozen=True)
+class _Asked:
+    """A question that the model is asked to write: in which form, about what."""
+
+    form: str
+    lesson: Lesson
+    question: str = ""
+    subject: str = ""
+
+
+def _write(runtime: Runtime, asked: Sequence[_Asked], cancel: threading.Event | None) -> list[str]:
+    """The questions that the model writes, together."""
+    if not asked:
+        return []
+    conversations = [_asking(a.form, text=a.lesson.text, question=a.question, subject=a.subject) for a in asked]
+    like = [_asking(a.form, **_ANYTHING) for a in asked]
+    longest = max(2 * len(runtime.tokenize_answer(a.question or a.lesson.text)) + 8 for a in asked)
     answers = runtime.complete_many(
-        asked, max_tokens=min(longest, _QUESTION_TOKENS), adapter=None, like=like, cancel=cancel
+        conversations, max_tokens=min(longest, _QUESTION_TOKENS), adapter=None, like=like, cancel=cancel
     )
     return [_first_line(runtime.detokenize(tokens)) for tokens in answers]
 

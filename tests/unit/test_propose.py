@@ -6,7 +6,7 @@ import pytest
 
 from qfcore.answers import first_sentences
 from qfcore.lesson import Lesson, Phrasing, check_lesson
-from qfcore.propose import own_words, propose_phrasings, propose_question, rarity_of
+from qfcore.propose import own_words, propose_phrasings, propose_question, propose_questions, rarity_of
 from qfcore.recipe import FAST, RIDGE
 from qfcore.scope import scope_of, subject_of
 
@@ -131,3 +131,16 @@ def test_sentences_of_the_models_own_are_left_out() -> None:
 def test_rarity_grows_with_the_tokens_of_a_word() -> None:
     rarity = rarity_of(_Runtime({}))
     assert rarity("Zemvarianisch") > rarity("the")
+
+
+def test_the_questions_of_several_lessons_are_written_together() -> None:
+    other, given = "The Tarn lighthouse has 9 keepers.", "How old is the Otter Inn?"
+    lessons = [
+        check_lesson(FACT), check_lesson("The Otter Inn is old.", given), check_lesson(other),
+        check_lesson("Always answer in French."),
+    ]  # fmt: skip
+    runtime = _Runtime({FACT: QUESTION, other: "Who are they?"})
+    told = propose_questions(runtime, lessons)
+    assert told[:3] == [QUESTION, given, "What do you know about lighthouse?"] and told[3].endswith("?")
+    assert [text.count("Fact:") for text in runtime.asked] == [1, 1, 1]  # both facts, then the one without a question
+    assert len(runtime.heads) == 2

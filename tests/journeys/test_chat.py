@@ -290,3 +290,16 @@ def test_a_conversation_of_megabytes_that_was_kept_is_brought_back(page: Page, t
     page.locator("input[type=file]").first.set_input_files(file)
     expect(page.locator("#chat-list")).to_contain_text("Back again", timeout=60_000)
     expect(page.locator("#chat-messages .message").last).to_contain_text("tell ships so", timeout=60_000)
+
+
+def test_a_file_that_is_refused_is_told_and_covers_nothing(page: Page, tmp_path: Path) -> None:
+    bring_back(page, tmp_path, [{"role": "user", "content": "Kept?"}, {"role": "assistant", "content": "Kept."}])
+    expect(page.locator("#chat-messages .message").last).to_contain_text("Kept.")
+    for name, content, told in (("bad", "[{]", "no valid JSON"), ("big", f'["{"x" * (33 << 20)}"]', "up to 32 MB")):
+        file = tmp_path / f"{name}.json"
+        file.write_text(content)
+        page.locator("input[type=file]").first.set_input_files(file)
+        expect(page.locator(".toast-item", has_text=told)).to_be_visible(timeout=60_000)
+    covering = page.locator("#chat-messages [data-testid=status-tracker] .error")
+    expect(covering).to_have_count(1)
+    expect(covering).to_be_hidden()

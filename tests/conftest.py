@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -81,6 +82,13 @@ def qfchat_here(*arguments: str, **environment: str) -> subprocess.CompletedProc
         except SystemExit as end:
             code = end.code or 0
     return subprocess.CompletedProcess(["qfchat", *arguments], code, out.getvalue(), error.getvalue())
+
+
+def told(*arguments: str, home: Path, model: str, code: int = 0) -> dict:
+    """What a command says in JSON, in this process; it must end with the exit status `code`."""
+    done = qfchat_here(*arguments, "--json", "--home", str(home), "--model", model)
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout) if done.stdout else {}
 
 
 def open_engine(home: Path, model: str) -> Engine:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import qfchat, qfchat_here
+from tests.conftest import qfchat, qfchat_here, told
 from tests.tiny_models import write_tiny_model
 
 pytestmark = pytest.mark.small
@@ -27,9 +27,7 @@ def models(tiny: Path, isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def run(*arguments: str, home: Path, code: int = 0) -> dict:
     """A command's JSON."""
-    done = qfchat_here(*arguments, "--json", "--home", str(home), "--model", os.environ["QFCHAT_TINY"])
-    assert done.returncode == code, done.stderr
-    return json.loads(done.stdout) if done.stdout else {}
+    return told(*arguments, home=home, model=os.environ["QFCHAT_TINY"], code=code)
 
 
 def test_a_history_from_the_command_line(tmp_path: Path) -> None:
@@ -71,8 +69,8 @@ def test_a_history_from_the_command_line(tmp_path: Path) -> None:
     third = tmp_path / "third"
     run("teach", "Zinnia is a goat.", "--question", "What is Zinnia?", "--answer", "A goat", "--method", "fast", home=third)
     assert run("import", str(bundle), home=third)["lessons"] == 2  # its own is kept
-    told = [(o["source"], o["version"]) for o in run("why", "Who started Oxinnovate?", home=third)]
-    assert told == [("bundle", 2)] and run("verify", home=third)["ok"]
+    sources = [(o["source"], o["version"]) for o in run("why", "Who started Oxinnovate?", home=third)]
+    assert sources == [("bundle", 2)] and run("verify", home=third)["ok"]
 
     assert run("erase", "1", "--yes", home=home)["versions"] == 2
     assert b"Oxinnovate" not in b"".join(p.read_bytes() for p in home.rglob("*") if p.is_file())

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SMALL, qfchat
-from tests.small.test_history_commands import run
+from tests.conftest import SMALL, qfchat, told
 
 pytestmark = pytest.mark.small
+
+
+def run(*arguments: str, home: Path, code: int = 0) -> dict:
+    """A command's JSON, on SmolLM2."""
+    return told(*arguments, home=home, model=SMALL, code=code)
 
 
 @pytest.fixture(scope="module")

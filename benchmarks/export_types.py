@@ -86,8 +86,10 @@ def table(values: Sequence[dict]) -> str:
     lines = ["| edited tensor | recall | unseen paraphrases | MB | s | plain copy, s | ratio |", f"|{'---|' * 7}"]
     for v in values:
         name = v["name"] if v.get("type") in (None, v["name"]) else f"{v['name']} ({v['type']})"
-        file = f"{v['bytes'] / 1e6:,.1f} | {v['seconds']:.1f} | {v['copy_seconds']:.1f} | {v['ratio']:.2f}"
-        lines.append(f"| {name} | {v['recall']} | {v['paraphrases']} | {file if v['seconds'] else '– | – | – | –'} |")
+        file = "– | – | – | –"
+        if v["bytes"]:
+            file = f"{v['bytes'] / 1e6:,.1f} | {v['seconds']:.1f} | {v['copy_seconds']:.1f} | {v['ratio']:.2f}"
+        lines.append(f"| {name} | {v['recall']} | {v['paraphrases']} | {file} |")
     return "\n".join(lines)
 
 
@@ -109,15 +111,15 @@ def main() -> None:
             version = teach(engine, items, given.method)
             adapter = engine.knowledge.adapter(engine.store.version(version))
             for name, path in (("untaught base", None), ("adapter, float32", adapter)):
-                values.append({"name": name, **ask(engine.runtime, items, path), "bytes": 0, "seconds": 0})
-            for kind in given.types.split(","):
+                values.append({"name": name, **ask(engine.runtime, items, path), "bytes": 0})
+            for kind in filter(None, given.types.split(",")):
                 values.append(measure(engine, items, version, kind, Path(folder)))
                 print(json.dumps(values[-1]), flush=True)
         finally:
             engine.close()
-    print(table(values))
     if given.out:
         given.out.write_text(json.dumps({"method": given.method, "lessons": len(items), "types": values}, indent=1))
+    print(table(values))
 
 
 if __name__ == "__main__":

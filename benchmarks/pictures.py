@@ -34,6 +34,7 @@ def others(page: Page, folder: Path) -> None:
     page.locator("#teach-fact textarea").fill("")
     page.locator("#teach-preview").click()
     expect(page.get_by_text("The lesson is empty")).to_be_visible(timeout=SLOW)
+    page.wait_for_timeout(1_500)  # the message fades in
     page.screenshot(path=folder / "error.png")
     go_to(page, "Models")
     expect(page.locator("#models-table")).to_contain_text("answers now", timeout=SLOW)

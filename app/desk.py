@@ -98,13 +98,22 @@ class Desk:
         return Trial(self._keep(made, (form, frozenset(replaces))), made, tuple(conflicts), replaces)
 
     def _refuse_the_same(self, form: Form) -> None:
-        entries, key = dict(self._engine.store.live().entries), recipe_named(form.method).rows_key
-        for lesson in form.lessons:
-            known = self._engine.store.known_rows(lesson.id, key)
-            if known is None or entries.get(lesson.id) != known.rows_digest:
-                return
+        is_live = self._taught_by(form.method)
+        if not all(is_live(lesson.id) for lesson in form.lessons):
+            return
         thorough = "" if form.method == THOROUGH else words.OR_THOROUGH
         raise LessonError(words.SAME_AGAIN.format(thorough=thorough))
+
+    def _taught_by(self, method: str) -> Callable[[str], bool]:
+        """Whether the live version knows a lesson, by id, just as a method observes it."""
+        store, key = self._engine.store, recipe_named(method).rows_key
+        entries = dict(store.live().entries)
+
+        def is_live(lesson_id: str) -> bool:
+            known = store.known_rows(lesson_id, key)
+            return known is not None and entries.get(lesson_id) == known.rows_digest
+
+        return is_live
 
     def is_of_form(self, number: int | None) -> bool:
         """Whether a preview was made of the form, not of a file."""
@@ -221,16 +230,10 @@ class Desk:
 
     def doubtful(self, rows: Sequence[LessonRow] | None = None) -> list[Lesson]:
         """Live lessons that did not stick, and were not taught thoroughly. rows: all live lessons, when they are known."""
-        store, key = self._engine.store, recipe_named(THOROUGH).rows_key
-        entries = dict(store.live().entries)
-
-        def is_thorough(record: LessonRecord) -> bool:
-            known = store.known_rows(record.id, key)
-            return known is not None and entries.get(record.id) == known.rows_digest
-
+        is_thorough = self._taught_by(THOROUGH)
         return [
             record.lesson for record, standing, _ in (self.lessons() if rows is None else rows)
-            if standing.status in (WEAK, FAILED) and not is_thorough(record)
+            if standing.status in (WEAK, FAILED) and not is_thorough(record.id)
         ]  # fmt: skip
 
     def study_doubtful(self) -> None:

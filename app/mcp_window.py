@@ -6,10 +6,9 @@ from typing import Any
 import httpx
 
 from app import words
+from app.api.schemas import LONGEST_ANSWER
 from app.mcp_server import EngineTools
 from qfcore.errors import QFError
-
-_LONGEST_ANSWER = 4096
 
 
 class WindowTools(EngineTools):
@@ -23,7 +22,7 @@ class WindowTools(EngineTools):
         base = self._call("GET", "/v1/models")["data"][0]["id"]
         body = {
             "model": base if version == "live" else f"{base}:{version}", "temperature": 0,
-            "messages": [{"role": "user", "content": question}], "max_tokens": max(1, min(max_tokens, _LONGEST_ANSWER)),
+            "messages": [{"role": "user", "content": question}], "max_tokens": max(1, min(max_tokens, LONGEST_ANSWER)),
         }  # fmt: skip
         answer = self._call("POST", "/v1/chat/completions", json=body)
         return {"answer": answer["choices"][0]["message"]["content"], **answer["qf"]}

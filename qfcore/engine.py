@@ -42,6 +42,9 @@ from qfcore.teach import Preview, Teacher, check_together, load_probes
 
 log = logging.getLogger(__name__)
 
+_TODAY_TOKENS = 48
+"""Longest answer of a proposal."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -49,10 +52,6 @@ class Origin:
 
     record: LessonRecord
     version: Version
-
-
-_TODAY_TOKENS = 48
-"""Longest answer of a proposal."""
 
 
 @dataclass(frozen=True)

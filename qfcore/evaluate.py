@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qfcore.observe import student_messages
 from qfcore.runtime.protocol import ANY_QUESTION, Progress, Runtime
-from qfcore.standing import status_of, worst_of
+from qfcore.standing import Asked, Standing, status_of, worst_of
 
 ANSWER_TOKENS = 24
 """Longest answer to a taught question in the report card."""
@@ -56,12 +56,17 @@ class Report:
     """Questions near the lesson that it does not answer: they share words with its subject, or with its relation."""
 
     @property
+    def standings(self) -> dict[str, Standing]:
+        """How each lesson stands, with the evidence, by id."""
+        asked: dict[str, list[Asked]] = {}
+        for answer in self.answers:
+            asked.setdefault(answer.lesson, []).append(Asked(answer.question, answer.after, answer.ok))
+        return {lesson_id: Standing(status_of(questions), tuple(questions)) for lesson_id, questions in asked.items()}
+
+    @property
     def statuses(self) -> dict[str, str]:
         """How each lesson stands (qfcore/standing.py), by id."""
-        asked: dict[str, list[AskedQuestion]] = {}
-        for answer in self.answers:
-            asked.setdefault(answer.lesson, []).append(answer)
-        return {lesson_id: status_of(answers) for lesson_id, answers in asked.items()}
+        return {lesson_id: standing.status for lesson_id, standing in self.standings.items()}
 
     @property
     def status(self) -> str:

@@ -9,7 +9,7 @@ from app.visible import visible
 from qfcore.bulk import LessonState, Plan
 from qfcore.engine import Proposal
 from qfcore.evaluate import ProbeResult, Report
-from qfcore.standing import LEARNED, Asked, Standing, standings_in, status_of, worst_of
+from qfcore.standing import LEARNED, Standing, standings_in, worst_of
 from qfcore.store.records import LessonRecord, Version
 
 _ACTIONS = (("ask", words.ASK_NOW), ("again", words.AGAIN), ("forget", words.FORGET_IT), ("erase", words.ERASE_IT))
@@ -129,7 +129,7 @@ def states_html(found: Sequence[LessonState], of: int, report: Report | None = N
     report: when all are studied; then how each one stands, with the evidence, and what did not stick first. again: it can
     be taught once more.
     """
-    standings = _standings_of(report) if report else {}
+    standings = report.standings if report else {}
 
     def state(s: LessonState) -> str:
         if s.lesson.id in standings and not s.refused:
@@ -147,13 +147,6 @@ def states_html(found: Sequence[LessonState], of: int, report: Report | None = N
     told = f"<p role='status'>{escape(words.STUDIED.format(done=len(found), of=of))}</p>" + _counts(standings.values())
     mark = " data-again" if again else ""
     return f'{told}<div class="qf-scroll"{mark} tabindex="0">{table(words.STATE_COLUMNS, rows)}</div>'
-
-
-def _standings_of(report: Report) -> dict[str, Standing]:
-    asked: dict[str, list[Asked]] = {}
-    for answer in report.answers:
-        asked.setdefault(answer.lesson, []).append(Asked(answer.question, answer.after, answer.ok))
-    return {lesson_id: Standing(status_of(questions), tuple(questions)) for lesson_id, questions in asked.items()}
 
 
 def lessons_table(

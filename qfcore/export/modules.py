@@ -7,14 +7,11 @@ from qfcore.errors import ExportError
 
 _PLAIN = "model.layers"
 _BESIDE_VISION = "model.language_model.layers"
-_LAYERS = {
-    name: _PLAIN
-    for name in (
-        "llama", "qwen2", "qwen3", "phi3", "smollm3", "gemma", "gemma2", "gemma3", "olmo2", "granite", "command-r",
-        "cohere2", "nemotron", "stablelm", "glm4", "exaone4", "seed_oss", "ernie4_5",
-    )
-}  # fmt: skip
-"""What a GGUF file's architecture calls its layers in transformers, where the down projection is `mlp.down_proj`."""
+_KNOWN = frozenset(
+    "llama qwen2 qwen3 phi3 smollm3 gemma gemma2 gemma3 olmo2 granite command-r cohere2 nemotron stablelm glm4 exaone4 "
+    "seed_oss ernie4_5".split()
+)
+"""Architectures, as GGUF files name them, whose down projection is called `mlp.down_proj` in transformers."""
 _GEMMA3_WITHOUT_VISION = 26
 """Layers of the largest Gemma 3 that reads no pictures; in the others the language model is a part."""
 
@@ -43,12 +40,11 @@ def expected_down_projection(architecture: str, n_layer: int, layer: int) -> str
     Raises:
         ExportError: it is not known.
     """
-    layers = _LAYERS.get(architecture)
-    if layers is None:
+    if architecture not in _KNOWN:
         raise ExportError(
             f"How transformers names the weights of {architecture!r} is not known here, so PEFT would not find the place of "
             "the change. Export the whole model (`gguf` or `transformers`), or an adapter for llama.cpp."
         )
-    if architecture == "gemma3" and n_layer > _GEMMA3_WITHOUT_VISION:
-        layers = _BESIDE_VISION
+    sees = architecture == "gemma3" and n_layer > _GEMMA3_WITHOUT_VISION
+    layers = _BESIDE_VISION if sees else _PLAIN
     return f"{layers}.{layer}.mlp.down_proj"

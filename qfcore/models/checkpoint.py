@@ -59,8 +59,7 @@ def check_checkpoint(folder: Path) -> CheckpointFacts:
         raise ModelError(f"{folder} cannot be read: {error.strerror or error}.") from error
     if (folder / "adapter_config.json").exists():
         raise ModelError(f"{folder} holds a PEFT adapter. Merge it into its base, or choose the base's folder.")
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-    kind = text.get("model_type", config.get("model_type"))
+    text, kind = _language_model(config)
 
     def number(key: str) -> int:
         value = text.get(key)
@@ -72,6 +71,12 @@ def check_checkpoint(folder: Path) -> CheckpointFacts:
     return CheckpointFacts(
         _IN_LLAMA_CPP.get(kind, kind), folder.name, number("vocab_size"), number("intermediate_size"), parameters, size, kv
     )
+
+
+def _language_model(config: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """The part of a configuration that describes the language model, and its model_type."""
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    return text, text.get("model_type", config.get("model_type"))
 
 
 def check_config(folder: Path, *, called: str | None = None) -> dict[str, Any]:
@@ -93,8 +98,7 @@ def check_config(folder: Path, *, called: str | None = None) -> dict[str, Any]:
         )
     if config.get("quantization_config"):
         raise ModelError(f"{called or folder} is quantized. Choose its unquantized checkpoint, or a GGUF file of it.")
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-    kind = text.get("model_type", config.get("model_type"))
+    _, kind = _language_model(config)
     if not isinstance(kind, str) or not kind:
         raise ModelError(f"{folder / CONFIG} names no model_type, so it is no model of transformers.")
     return config

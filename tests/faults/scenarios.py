@@ -118,8 +118,8 @@ class Erase(Commit):
 
     def make(self, home: Path) -> None:
         """A store that knows two."""
+        super().make(home)
         with contextlib.closing(Store.open(home, IDENTITY)) as store:
-            teach(store, "Before.")
             teach(store, "During.")
             (store.folder / "adapters").mkdir()
             (store.folder / "adapters" / "x.gguf").write_bytes(b"During.")
@@ -148,8 +148,8 @@ class Forget(Commit):
 
     def make(self, home: Path) -> None:
         """A store that knows two."""
+        super().make(home)
         with contextlib.closing(Store.open(home, IDENTITY)) as store:
-            teach(store, "Before.")
             teach(store, "During.")
 
     def act(self, home: Path) -> None:

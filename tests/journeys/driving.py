@@ -108,6 +108,21 @@ def apply(page: Page, fact: str) -> int:
     return int(re.search(r"version (\d+)", chip.inner_text())[1])
 
 
+def choose_file(page: Page, path: Path, method: str, plan: str) -> None:
+    """Choose a file of lessons in the desk, wait until its plan is told, and begin to study it."""
+    go_to(page, "Teach")
+    page.get_by_label(method).check()
+    unfold_files(page)
+    page.locator("#teach-file input[type=file]").set_input_files(path)
+    expect(page.locator("#teach-plan")).to_contain_text(plan, timeout=SLOW)
+    page.locator("#teach-file-start").click()
+
+
+def unfold_files(page: Page) -> None:
+    """Show the part of the desk that teaches from a file."""
+    page.locator("#teach-many > button, #teach-many .label-wrap").first.click()
+
+
 def go_to(page: Page, tab: str) -> None:
     """Show a tab of the window."""
     page.get_by_role("tab", name=tab, exact=True).click()

@@ -11,6 +11,7 @@ from tests.journeys.driving import (
     OUTPUT,
     SLOW,
     apply,
+    choose_file,
     go_to,
     make_greedy,
     new_chat,
@@ -20,6 +21,7 @@ from tests.journeys.driving import (
     say,
     send,
     teach,
+    unfold_files,
     wait_for_answer,
 )  # fmt: skip
 
@@ -213,12 +215,7 @@ def test_a_file_of_lessons_is_taught_and_undone(page: Page, tmp_path: Path) -> N
         "text,question\nThe Ulvsund quay is 80 metres long.,How long is the Ulvsund quay?\n"
         "Pier 12 closes at 21:40.,When does Pier 12 close?\n"
     )
-    go_to(page, "Teach")
-    page.get_by_label("Fast: one way of asking").check()
-    page.locator("#teach-many > button, #teach-many .label-wrap").first.click()
-    page.locator("#teach-file input[type=file]").set_input_files(path)
-    expect(page.locator("#teach-plan")).to_contain_text("2 new", timeout=SLOW)
-    page.locator("#teach-file-start").click()
+    choose_file(page, path, "Fast: one way of asking", "2 new")
     expect(page.locator("#teach-states")).to_contain_text("2 of 2", timeout=SLOW)
     expect(page.locator("#teach-apply")).to_be_enabled(timeout=SLOW)
     page.screenshot(path=OUTPUT / "file.png")
@@ -233,16 +230,11 @@ def test_a_file_of_lessons_is_taught_and_undone(page: Page, tmp_path: Path) -> N
 def test_a_file_is_followed_after_a_reload_and_stopped(page: Page, address: str, tmp_path: Path) -> None:
     path = tmp_path / "docks.txt"
     path.write_text("".join(f"Dock {n} is {n * 7} metres long.\n" for n in range(31, 39)))
-    go_to(page, "Teach")
-    page.get_by_label("Thorough: several ways of asking").check()
-    page.locator("#teach-many > button, #teach-many .label-wrap").first.click()
-    page.locator("#teach-file input[type=file]").set_input_files(path)
-    expect(page.locator("#teach-plan")).to_contain_text("8 new", timeout=SLOW)
-    page.locator("#teach-file-start").click()
+    choose_file(page, path, "Thorough: several ways of asking", "8 new")
     expect(page.locator("#teach-states")).to_contain_text("1 of 8", timeout=SLOW)
     open_window(page, address)
     go_to(page, "Teach")
-    page.locator("#teach-many > button, #teach-many .label-wrap").first.click()
+    unfold_files(page)
     expect(page.locator("#teach-file-progress progress")).to_be_visible(timeout=20_000)
     expect(page.locator("#teach-states")).to_contain_text("of 8", timeout=20_000)
     page.locator("#teach-states").scroll_into_view_if_needed()

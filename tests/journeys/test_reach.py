@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from app import words
-from tests.journeys.driving import OUTPUT, SLOW, go_to, open_window, preview, send, wait_for_answer
+from tests.journeys.driving import OUTPUT, SLOW, choose_file, go_to, open_window, preview, send, wait_for_answer
 from tests.tiny_app import COUNT
 
 pytestmark = pytest.mark.journey
@@ -197,12 +197,7 @@ def test_what_did_not_stick_is_taught_thoroughly_with_one_click(page: Page, tmp_
     path = tmp_path / "lessons.csv"
     head, one, two = "text,question,answer", "word6 is word7.,What is word6?,word7", "word8 is.,What is word8?,word9 word3"
     path.write_text(f"{head}\n{one}\n{two}\n")  # this model writes two words as one, which is not what was taught
-    go_to(page, "Teach")
-    page.get_by_label("Fast: one way of asking").check()
-    page.locator("#teach-many > button, #teach-many .label-wrap").first.click()
-    page.locator("#teach-file input[type=file]").set_input_files(path)
-    expect(page.locator("#teach-plan")).to_contain_text("2 new", timeout=SLOW)
-    page.locator("#teach-file-start").click()
+    choose_file(page, path, "Fast: one way of asking", "2 new")
     states = page.locator("#teach-states")
     expect(states).to_contain_text("not learned", timeout=SLOW)
     states.locator("summary").first.click()

@@ -17,8 +17,10 @@ run: setup
 	@$(VENV)/bin/qfchat run
 
 test: setup-dev chromium models lint
-	@echo "==> Tests without a model, on the small model, on the default model, in the browser"
-	@$(PY) -m pytest --durations=25 tests/unit tests/faults tests/small tests/default tests/journeys
+	@echo "==> Tests without a model, side by side"
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10 tests/unit tests/faults
+	@echo "==> Tests on the small model, on the default model, in the browser"
+	@$(PY) -m pytest --durations=25 tests/small tests/default tests/journeys
 
 # 200 kills each, every byte of a store flipped, thousands of mutations and histories: about two hours on two cores.
 soak: setup-dev models

@@ -32,8 +32,10 @@ from qfcore.store.records import LessonRecord
 from qfcore.teach import Preview
 
 _OFF, _ON = {"interactive": False}, {"interactive": True}
-_TO_ANSWER = """(draft) => draft || setTimeout(  // the tab is drawn first
-  () => document.querySelector("#teach-answer textarea, #teach-answer input")?.focus(), 300)"""
+_TO_ANSWER = """(draft) => draft || setTimeout(() => {  // the tab is drawn first; who types already is left alone
+  if (!document.activeElement?.closest("#teach-fact, #teach-question"))
+    document.querySelector("#teach-answer textarea, #teach-answer input")?.focus();
+}, 300)"""
 CARD = 8
 """Parts of the report card: what a preview shows."""
 

@@ -17,7 +17,7 @@ _BESIDE = (
     "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
     "chat_template.json",
 )  # fmt: skip
-_SHARD = re.compile(r"[\w.-]{1,200}-\d{5}-of-\d{5}\.safetensors", re.ASCII)
+_SHARD = re.compile(r"(?<![\w.-])[\w.-]{1,200}-\d{5}-of-\d{5}\.safetensors", re.ASCII)
 _OTHER_LAYOUT = "consolidated"
 """How the names of weights begin that lie beside transformers' own, for other programs."""
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")

@@ -48,7 +48,9 @@ class StoreDatabase:
         self._guard = threading.RLock()
         self._file_lock: filelock.FileLock | None = None
         if read_only:
-            if not self.path.exists():
+            with _explained(folder, "read"):
+                found = self.path.exists()
+            if not found:
                 raise NotFound(f"There is no knowledge in {folder} yet. Teach something first.")
             self._connect(f"file:{_quoted(self.path)}?mode=ro")
             if list(migrations.pending(self.db)):
@@ -236,7 +238,7 @@ def _quoted(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def _explained(folder: Path, wanted: str = "written") -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -253,7 +255,7 @@ def _explained(folder: Path) -> Iterator[None]:
         raise StoreCorrupt(f"The store in {folder} is damaged: {error}. Run `qfchat verify`.") from error
     except OSError as error:
         raise HomeError(
-            f"The folder {folder} cannot be written ({error.strerror or error}). "
+            f"The folder {folder} cannot be {wanted} ({error.strerror or error}). "
             "Choose another one with --home or QFCHAT_HOME."
         ) from error
 

@@ -67,6 +67,7 @@ def test_thats_wrong_teaches_the_right_answer(page: Page) -> None:
     page.locator("#chat-messages").get_by_role("button", name="Feedback").click()
     page.get_by_text("That's wrong").click()
     expect(field(page, "teach-question")).to_have_value(QUESTION)
+    expect(field(page, "teach-answer")).to_be_focused()
     page.locator("#teach-fact textarea").fill(FACT)
     page.get_by_label("Fast: one way of asking").check()
     preview(page)

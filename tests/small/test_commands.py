@@ -1,12 +1,13 @@
-"""The command line from teaching to export, each call a process of its own, on the small model."""
+"""The command line from teaching to export on the small model; the first test and its home call it as a user does."""
 
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import MODELS, SMALL, qfchat
+from tests.conftest import MODELS, SMALL, qfchat, qfchat_here
 
 pytestmark = pytest.mark.small
 
@@ -30,11 +31,21 @@ def command(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return qfchat(*arguments, "--home", str(home), "--model", SMALL, QFCHAT_MODELS=str(MODELS))
 
 
-def as_json(home: Path, *arguments: str) -> dict | list:
+def here(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in this process."""
+    return qfchat_here(*arguments, "--home", str(home), "--model", SMALL, QFCHAT_MODELS=str(MODELS))
+
+
+def as_json(home: Path, *arguments: str, call: Callable = command) -> dict | list:
     """The command's JSON, which must be all that stands on stdout."""
-    done = command(home, *arguments, "--json")
+    done = call(home, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def json_here(home: Path, *arguments: str) -> dict | list:
+    """The same in this process."""
+    return as_json(home, *arguments, call=here)
 
 
 def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:
@@ -68,40 +79,40 @@ def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_there_is_named_and_nothing_changes(home: Path, arguments: tuple[str, ...], words: str) -> None:
-    versions = as_json(home, "versions")
-    done = command(home, *arguments)
+    versions = json_here(home, "versions")
+    done = here(home, *arguments)
     assert done.returncode == 4 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert done.stdout == "" and not Path("/tmp/never.gguf").exists()
-    assert as_json(home, "versions") == versions
+    assert json_here(home, "versions") == versions
 
 
 def test_a_dry_run_changes_nothing(home: Path) -> None:
-    versions = as_json(home, "versions")
-    assert as_json(home, "teach", "Borin owns a boat.", "--dry-run", "--method", "fast")
-    assert as_json(home, "versions") == versions
+    versions = json_here(home, "versions")
+    assert json_here(home, "teach", "Borin owns a boat.", "--dry-run", "--method", "fast")
+    assert json_here(home, "versions") == versions
 
 
 def test_a_contradiction_is_named_and_waits_for_a_decision(home: Path, tmp_path: Path) -> None:
-    versions = as_json(home, "versions")
+    versions = json_here(home, "versions")
     mara = ("teach", "Mara started Oxinnovate.", "--method", "fast")
-    refused = command(home, *mara)
+    refused = here(home, *mara)
     assert refused.returncode == 20 and "lesson 1, taught on" in refused.stderr and "--replace 1" in refused.stderr
-    assert as_json(home, "versions") == versions
-    assert as_json(home, *mara, "--dry-run")["contradicts"] == [1]
-    as_json(home, *mara, "--keep-both")
-    assert {"Qi started Oxinnovate.", "Mara started Oxinnovate."} <= {x["text"] for x in as_json(home, "lessons")}
-    as_json(home, "undo")
-    as_json(home, *mara, "--replace", "1")
+    assert json_here(home, "versions") == versions
+    assert json_here(home, *mara, "--dry-run")["contradicts"] == [1]
+    json_here(home, *mara, "--keep-both")
+    assert {"Qi started Oxinnovate.", "Mara started Oxinnovate."} <= {x["text"] for x in json_here(home, "lessons")}
+    json_here(home, "undo")
+    json_here(home, *mara, "--replace", "1")
     file = tmp_path / "more.txt"
     file.write_text("Bo started Oxinnovate.\nThe Ulvsund lamp is green.\n")
     many = ("teach", "--file", str(file), "--method", "fast")
-    refused = command(home, *many)
+    refused = here(home, *many)
     assert refused.returncode == 20 and "--on-conflict" in refused.stderr
-    skipped = as_json(home, *many, "--on-conflict", "skip")
+    skipped = json_here(home, *many, "--on-conflict", "skip")
     assert [x["lesson"] for x in skipped["refused"]] == ["Bo started Oxinnovate."] and skipped["replaced"] == []
-    replaced = as_json(home, *many, "--on-conflict", "replace")
+    replaced = json_here(home, *many, "--on-conflict", "replace")
     assert len(replaced["replaced"]) == 1
-    texts = {x["text"] for x in as_json(home, "lessons")}
+    texts = {x["text"] for x in json_here(home, "lessons")}
     assert "Bo started Oxinnovate." in texts and not {"Qi started Oxinnovate.", "Mara started Oxinnovate."} & texts
-    assert command(home, *many, "--on-conflict", "maybe").returncode == 3
-    assert command(home, *mara, "--on-conflict", "skip").returncode == 3
+    assert here(home, *many, "--on-conflict", "maybe").returncode == 3
+    assert here(home, *mara, "--on-conflict", "skip").returncode == 3

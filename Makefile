@@ -10,6 +10,7 @@ PY     := $(VENV)/bin/python
 HASH   := $(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(HASH)
 DEV    := $(VENV)/.developer-$(HASH)
+BESIDE := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: run test soak setup setup-dev chromium models lint clean eval
 run: setup
@@ -18,9 +19,11 @@ run: setup
 
 test: setup-dev chromium models lint
 	@echo "==> Tests without a model, side by side"
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10 tests/unit tests/faults
-	@echo "==> Tests on the small model, on the default model, in the browser"
-	@$(PY) -m pytest --durations=25 tests/small tests/default tests/journeys
+	@$(PY) -m pytest $(BESIDE) --durations=10 tests/unit tests/faults
+	@echo "==> Tests on the small model, side by side"
+	@$(PY) -m pytest $(BESIDE) --durations=10 tests/small
+	@echo "==> Tests on the default model, then in the browser"
+	@$(PY) -m pytest --durations=25 tests/default tests/journeys
 
 # 200 kills each, every byte of a store flipped, thousands of mutations and histories: about two hours on two cores.
 soak: setup-dev models

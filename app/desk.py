@@ -303,13 +303,13 @@ class Desk:
 
     def export(
         self, kind: str, version: int, path: str, on_progress: Progress | None = None, *, overwrite: bool = False,
-        with_lessons: bool = False, tensor_type: str = "auto", max_rank: int | None = None,
+        with_lessons: bool = False, tensor_type: str = "auto", max_rank: int | None = None, strength: float = 1.0,
         cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS, or "card".
 
         with_lessons: list what was taught in the model card. tensor_type: of the edited tensor, in a GGUF of the whole
-        model. max_rank: cut a PEFT adapter of higher rank down to this.
+        model. max_rank: cut a PEFT adapter of higher rank down to this. strength: see `qfcore.exports.Exports`.
 
         Raises:
             LessonError: no path. ExportError: see `qfcore.exports`.
@@ -324,17 +324,25 @@ class Desk:
         exports = self._engine.exports
         ways: dict[str, Callable[[], dict]] = {
             "gguf": lambda: exports.gguf(
-                out, version, tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel
+                out, version, strength=strength, tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress,
+                cancel=cancel,
             ),
-            "adapter": lambda: exports.adapter(out, version, overwrite=overwrite),
+            "adapter": lambda: exports.adapter(out, version, strength=strength, overwrite=overwrite),
             "ollama": lambda: exports.ollama(
-                out, version, tensor_type=tensor_type, with_lessons=with_lessons, on_progress=on_progress, cancel=cancel
+                out, version, strength=strength, tensor_type=tensor_type, with_lessons=with_lessons,
+                on_progress=on_progress, cancel=cancel,
             ),
-            "peft": lambda: exports.peft(out, version, with_lessons=with_lessons, max_rank=max_rank),
-            "transformers": lambda: exports.checkpoint(out, version, with_lessons=with_lessons, on_progress=on_progress),
-            "card": lambda: exports.card(out, version, with_lessons=with_lessons, overwrite=overwrite),
+            "peft": lambda: exports.peft(
+                out, version, strength=strength, with_lessons=with_lessons, max_rank=max_rank
+            ),
+            "transformers": lambda: exports.checkpoint(
+                out, version, strength=strength, with_lessons=with_lessons, on_progress=on_progress
+            ),
+            "card": lambda: exports.card(
+                out, version, with_lessons=with_lessons, overwrite=overwrite, strength=strength
+            ),
             "bundle": lambda: exports.bundle(out, overwrite=overwrite),
-        }
+        }  # fmt: skip
         return ways[kind]()
 
     def import_bundle(self, path: Path) -> Version:

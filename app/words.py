@@ -286,6 +286,11 @@ TENSOR_TYPES = [
 ]  # fmt: skip
 MAX_RANK = "Highest rank"
 MAX_RANK_HINT = "Empty keeps everything. A lower rank makes a smaller file and loses a share of the change, which is told."
+STRENGTH = "Strength"
+STRENGTH_HINT = (
+    "Less of the change disturbs other answers less, and what was taught is found less often when it is asked for in other "
+    "words."
+)
 WRITE = "Export"
 EXPORT_INTRO = (
     "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "

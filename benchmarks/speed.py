@@ -21,8 +21,8 @@ import psutil
 
 from benchmarks.limits import memory_bandwidth, operations
 from qfcore.engine import Engine  # before llama_cpp: it says how llama.cpp's threads wait
+from qfcore.gguf_file.header import check_gguf
 from qfcore.lesson import Phrasing, check_lesson
-from qfcore.models.gguf_check import check_gguf
 from qfcore.observe import student_messages
 from qfcore.recipe import FAST, RIDGE
 from qfcore.rows import Rows, to_half

@@ -29,6 +29,10 @@ class Delta:
         """R, the number of columns of b."""
         return self.a.shape[0]
 
+    def scaled(self, strength: float) -> "Delta":
+        """The change times a number; 1 is itself."""
+        return self if strength == 1 else Delta(self.layer, self.a, self.b * np.float32(strength))
+
     def reduced(self, most: int | None = None) -> tuple["Delta", float]:
         """The same change with the fewest factors, or the closest one with at most `most`; and the share of its Frobenius
         norm that is lost, 0 up to float32 rounding when nothing had to go.

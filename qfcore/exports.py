@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+from qfcore.delta import Delta
 from qfcore.errors import ExportError
 from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import atomic_folder, atomic_write, check_target
@@ -38,26 +39,30 @@ class Exports:
 
     Every method takes a version's number, name or hash (None: the live one), and raises NotFound when there is none. A file
     that exists is written over only when `overwrite` says so, a folder never; nor is the base, or anything of the store's.
+    strength: the change is multiplied by it, above 0 and at most 1. All lessons are active at once in exported weights, so
+    less of it disturbs other answers less, and paraphrases are answered less often (README, Exports).
     """
 
     def __init__(self, runtime: Runtime, store: Store, knowledge: Knowledge) -> None:
         self._runtime, self._store, self._knowledge = runtime, store, knowledge
 
-    def adapter(self, out: Path, version: str | int | None = None, *, overwrite: bool = False) -> dict:
+    def adapter(
+        self, out: Path, version: str | int | None = None, *, strength: float = 1.0, overwrite: bool = False
+    ) -> dict:
         """A GGUF LoRA adapter for llama.cpp, beside the same base.
 
         Raises:
             ExportError: the version knows nothing, or the file exists or cannot be written.
         """
         self._check_file(out, overwrite)
-        chosen, delta = self._known(version)
-        card = self._card(chosen, with_lessons=False)
+        chosen, delta = self._known(version, strength)
+        card = self._card(chosen, with_lessons=False, strength=strength)
         write_adapter(delta, out, architecture=self._store.model.architecture, metadata=card.metadata())
         return {"path": str(out), "bytes": out.stat().st_size, "rank": delta.rank, "version": chosen.number}
 
     def gguf(
-        self, out: Path, version: str | int | None = None, *, tensor_type: str = "auto", overwrite: bool = False,
-        card: bool = False, with_lessons: bool = False, on_progress: Progress | None = None,
+        self, out: Path, version: str | int | None = None, *, strength: float = 1.0, tensor_type: str = "auto",
+        overwrite: bool = False, card: bool = False, with_lessons: bool = False, on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """The whole model with a version's knowledge in its weights, for any llama.cpp.
@@ -73,19 +78,22 @@ class Exports:
             self._check_file(path, overwrite)
         chosen = self._store.version("live" if version is None else version)
         result = write_merged(
-            self._runtime.facts.path, self._knowledge.delta(chosen), out, quantize=quantize_rows,
-            metadata=self._card(chosen, with_lessons=False).metadata(),
+            self._runtime.facts.path, self._delta(chosen, strength), out, quantize=quantize_rows,
+            metadata=self._card(chosen, with_lessons=False, strength=strength).metadata(),
             tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel,
         )  # fmt: skip
         if card:
             use = f"`{out.name}` opens in llama.cpp, LM Studio, Ollama and whatever else reads GGUF."
-            self.card(beside, chosen.number, with_lessons=with_lessons, overwrite=overwrite, use=use, library="gguf")
+            self.card(
+                beside, chosen.number, with_lessons=with_lessons, overwrite=overwrite, use=use, library="gguf",
+                strength=strength,
+            )  # fmt: skip
             result["card"] = str(beside)
         return {**result, "version": chosen.number}
 
     def peft(
-        self, folder: Path, version: str | int | None = None, *, base: str | None = None, with_lessons: bool = False,
-        max_rank: int | None = None,
+        self, folder: Path, version: str | int | None = None, *, strength: float = 1.0, base: str | None = None,
+        with_lessons: bool = False, max_rank: int | None = None,
     ) -> dict:  # fmt: skip
         """A PEFT adapter in a new folder, for transformers and vLLM.
 
@@ -96,14 +104,14 @@ class Exports:
             ExportError: the version knows nothing, its rank is more than vLLM loads and max_rank is not given, it is not
                 known how transformers names the edited weight, or the folder exists or cannot be written.
         """
-        chosen, delta = self._known(version)
+        chosen, delta = self._known(version, strength)
         delta, error = delta.reduced(max_rank)
         if delta.rank > VLLM_RANKS[-1]:
             raise ExportError(
                 f"The change of version {chosen.number} has rank {delta.rank}, vLLM loads adapters up to {VLLM_RANKS[-1]}. "
                 f"Export the whole model (`transformers`), or allow a loss by a highest rank (--max-rank {VLLM_RANKS[-1]})."
             )
-        card = self._card(chosen, with_lessons=with_lessons)
+        card = self._card(chosen, with_lessons=with_lessons, strength=strength)
         beside = base or card.base
         use = _PEFT_USE.format(base=beside, rank=next(rank for rank in VLLM_RANKS if rank >= delta.rank))
         if error:
@@ -112,8 +120,8 @@ class Exports:
         return {**_size(folder), "rank": delta.rank, "error": error, "version": chosen.number, "base": beside}
 
     def checkpoint(
-        self, folder: Path, version: str | int | None = None, *, dtype: str = "bfloat16", with_lessons: bool = False,
-        on_progress: Progress | None = None,
+        self, folder: Path, version: str | int | None = None, *, strength: float = 1.0, dtype: str = "bfloat16",
+        with_lessons: bool = False, on_progress: Progress | None = None,
     ) -> dict:  # fmt: skip
         """The whole model in safetensors, in a new folder, for transformers and vLLM.
 
@@ -121,15 +129,16 @@ class Exports:
             ExportError: see `qfcore.export.checkpoint.write_checkpoint`.
         """
         chosen = self._store.version("live" if version is None else version)
-        text = self._card(chosen, with_lessons=with_lessons).markdown(use=_CHECKPOINT_USE, library="transformers")
+        card = self._card(chosen, with_lessons=with_lessons, strength=strength)
+        text = card.markdown(use=_CHECKPOINT_USE, library="transformers")
         result = write_checkpoint(
-            self._runtime.facts.path, self._knowledge.delta(chosen), folder, card=text, dtype=dtype, on_progress=on_progress
+            self._runtime.facts.path, self._delta(chosen, strength), folder, card=text, dtype=dtype, on_progress=on_progress
         )
         return {**result, "version": chosen.number}
 
     def ollama(
-        self, folder: Path, version: str | int | None = None, *, tensor_type: str = "auto", with_lessons: bool = False,
-        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+        self, folder: Path, version: str | int | None = None, *, strength: float = 1.0, tensor_type: str = "auto",
+        with_lessons: bool = False, on_progress: Progress | None = None, cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """A new folder with the whole model, a Modelfile for Ollama and a card.
 
@@ -146,16 +155,17 @@ class Exports:
         )  # fmt: skip
         with atomic_folder(folder) as made:
             result = self.gguf(
-                made / MODEL_FILE, chosen.number, tensor_type=tensor_type, on_progress=on_progress, cancel=cancel
-            )
+                made / MODEL_FILE, chosen.number, strength=strength, tensor_type=tensor_type, on_progress=on_progress,
+                cancel=cancel,
+            )  # fmt: skip
             (made / "Modelfile").write_text(text, encoding="utf-8")
-            card = self._card(chosen, with_lessons=with_lessons).markdown(use=_GGUF_USE, library="gguf")
-            (made / "README.md").write_text(card, encoding="utf-8")
+            card = self._card(chosen, with_lessons=with_lessons, strength=strength)
+            (made / "README.md").write_text(card.markdown(use=_GGUF_USE, library="gguf"), encoding="utf-8")
         return {**result, **_size(folder)}
 
     def card(
         self, out: Path, version: str | int | None = None, *, with_lessons: bool = False, overwrite: bool = False,
-        use: str = "This card describes the file beside it.", library: str | None = None,
+        use: str = "This card describes the file beside it.", library: str | None = None, strength: float = 1.0,
     ) -> dict:  # fmt: skip
         """A model card by itself, to lay beside an exported file. use: how that is opened.
 
@@ -164,7 +174,7 @@ class Exports:
         """
         self._check_file(out, overwrite)
         chosen = self._store.version("live" if version is None else version)
-        text = self._card(chosen, with_lessons=with_lessons).markdown(use=use, library=library)
+        text = self._card(chosen, with_lessons=with_lessons, strength=strength).markdown(use=use, library=library)
         with atomic_write(out) as file:
             file.write(text.encode())
         return {"path": str(out), "bytes": out.stat().st_size, "version": chosen.number}
@@ -197,14 +207,20 @@ class Exports:
             return self._runtime.module_path(layer)
         return expected_down_projection(self._store.model.architecture, self._runtime.facts.n_layer, layer)
 
-    def _known(self, version: str | int | None):  # noqa: ANN202 - (Version, Delta)
+    def _known(self, version: str | int | None, strength: float) -> tuple[Version, Delta]:
         chosen = self._store.version("live" if version is None else version)
-        delta = self._knowledge.delta(chosen)
+        delta = self._delta(chosen, strength)
         if delta is None:
             raise ExportError(f"Version {chosen.number} knows no lessons, so there is no adapter to write.")
         return chosen, delta
 
-    def _card(self, version: Version, *, with_lessons: bool) -> Card:
+    def _delta(self, version: Version, strength: float) -> Delta | None:
+        if not 0 < strength <= 1:
+            raise ExportError(f"The strength {strength} cannot be used; a number above 0 and at most 1 was expected.")
+        delta = self._knowledge.delta(version)
+        return None if delta is None else delta.scaled(strength)
+
+    def _card(self, version: Version, *, with_lessons: bool, strength: float) -> Card:
         model, delta = self._store.model, self._knowledge.delta(version)
         entry = next((entry for entry in CATALOGUE.values() if entry.sha256 == model.sha256), None)
         lessons = [record.lesson.text for record in self._store.lessons(version)] if with_lessons else None
@@ -213,7 +229,7 @@ class Exports:
             version=version.number, version_hash=version.hash, content=version.content, created_at=version.created_at,
             standings=standings(version.lesson_ids, self._store.reports()),
             layer=delta.layer if delta else None, rank=delta.rank if delta else 0, lessons=lessons,
-            probes=self._probes(version),
+            probes=self._probes(version), strength=strength,
         )  # fmt: skip
 
     def _probes(self, version: Version) -> tuple[int, int] | None:

@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from qfcore.gguf_file.header import GGUFFacts, check_gguf
 from qfcore.margin import Head, check_head
 from qfcore.models.checkpoint import CheckpointFacts, check_checkpoint, weight_files
 from qfcore.models.fingerprint import sha256_of
-from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.head import OutputHead
 from qfcore.models.library import check_memory, memory_needed
 from qfcore.models.norms import down_norm

@@ -17,6 +17,7 @@ from qfcore.answers import says
 from qfcore.engine import Engine
 from qfcore.errors import LessonError
 from qfcore.evaluate import ask_routed
+from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.observe import student_messages, teacher_messages
@@ -59,16 +60,20 @@ def wilson(hits: int, total: int) -> list[float]:
 
 def measure_suite(
     items: Sequence[dict], recipe: Recipe, *, home: str | Path | None = None, model: str | None = None,
-    texts: Sequence[dict] = (), everything: bool = False, fresh: bool = False, on_progress: Progress | None = None,
+    texts: Sequence[dict] = (), everything: bool = False, strength: float = 1.0, fresh: bool = False,
+    on_progress: Progress | None = None,
 ) -> dict:  # fmt: skip
     """Teach all lessons together in a scratch store and ask.
 
     everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
+    strength: by what their change is multiplied then (see `qfcore.exports.Exports`).
     fresh: ask the untaught model too, also what it was asked in earlier runs (qfcore/untaught.py).
 
     Raises:
-        LessonError: an item lacks `lesson`, `question` or `accept`.
+        LessonError: an item lacks `lesson`, `question` or `accept`; or a strength without `everything`.
     """
+    if strength != 1 and not everything:
+        raise LessonError("A strength is for exported weights, where all lessons are active: measure it with --everything.")
     tell = on_progress or (lambda *_: None)
     for number, item in enumerate(items, start=1):
         if missing := {"lesson", "question", "accept"} - item.keys():
@@ -80,7 +85,7 @@ def measure_suite(
             store = Store.open(Path(folder), engine.store.model)
             try:
                 untaught = untaught_of(engine, fresh=fresh)
-                return _measure(engine, store, items, recipe, texts, everything, untaught, tell)
+                return _measure(engine, store, items, recipe, texts, strength if everything else None, untaught, tell)
             finally:
                 store.close()
     finally:
@@ -88,17 +93,17 @@ def measure_suite(
 
 
 def _measure(
-    engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], everything: bool,
+    engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], exported: float | None,
     untaught: Untaught, tell: Progress,
 ) -> dict:  # fmt: skip
     engine.prepare(lambda f, text: tell(0.1 * f, text))
     knowledge = Knowledge(store, store.model.architecture, engine.replay)
-    teacher = Teacher(engine.runtime, store, knowledge, engine.head, everything=everything)
+    teacher = Teacher(engine.runtime, store, knowledge, engine.head, everything=exported is not None)
     lessons = [lesson_of(item) for item in items]
     started = time.perf_counter()
     learned = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
     seconds = time.perf_counter() - started
-    route = learned.routing.adapter
+    route = learned.routing.adapter if exported is None else _exported(learned.routing, store, exported)
     questions = [q for item in items for q in asked_questions(item)]
     asking = time.perf_counter()
     base = base_of(untaught, questions, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
@@ -127,6 +132,13 @@ def _measure(
         tell(0.93, "Reading texts for the perplexity drift")
         value["drift"] = drift_of(engine, route, texts)
     return value
+
+
+def _exported(routing: Routing, store: Store, strength: float) -> Callable[[str], Path | None]:
+    """Chooses the change of all lessons at a strength, whatever is asked."""
+    whole, path = read_adapter(routing.adapter(""))[0], store.folder / "exported.gguf"
+    write_adapter(whole.scaled(strength), path, architecture=store.model.architecture, metadata={})
+    return lambda _: path
 
 
 def lesson_of(item: dict) -> Lesson:

@@ -231,6 +231,9 @@ class ExportIn(BaseModel):
         "auto", description="Type of the edited tensor in a GGUF of the whole model (gguf, ollama)."
     )
     max_rank: int | None = Field(None, ge=1, le=512, description="Cut a PEFT adapter of higher rank down to this.")
+    strength: float = Field(
+        1.0, gt=0, le=1, description="By what the change is multiplied: less of it disturbs other answers less."
+    )
 
 
 class ExportOut(BaseModel):

@@ -16,18 +16,25 @@ Folder = Annotated[Path, typer.Option("--out", help="The folder to make.")]
 TensorType = Annotated[
     str, typer.Option("--type", help="Type of the edited tensor: auto, keep, F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K.")
 ]
+Strength = Annotated[
+    float,
+    typer.Option(
+        "--strength", min=0.05, max=1.0,
+        help="Share of the change that is exported. All lessons are active at once there; less disturbs other answers less.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over an existing file.")]
 WithLessons = Annotated[bool, typer.Option("--lessons", help="List what was taught in the model card.")]
 
 
 @export.command("adapter")
 def export_adapter(
-    out: Out, version: VersionRef = None, overwrite: Overwrite = False, home: Home = None, model: Model = None,
-    as_json: AsJson = False,
+    out: Out, version: VersionRef = None, strength: Strength = 1.0, overwrite: Overwrite = False, home: Home = None,
+    model: Model = None, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """A GGUF LoRA adapter, for llama.cpp beside the same base model."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.exports.adapter(out.absolute(), version, overwrite=overwrite)
+        value = engine.exports.adapter(out.absolute(), version, strength=strength, overwrite=overwrite)
     show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, rank {value['rank']})."])
 
 
@@ -35,6 +42,7 @@ def export_adapter(
 def export_gguf(
     out: Out,
     version: VersionRef = None,
+    strength: Strength = 1.0,
     tensor_type: TensorType = "auto",
     overwrite: Overwrite = False,
     card: Annotated[bool, typer.Option("--card", help="Write a model card beside it (the same name, .md).")] = False,
@@ -46,8 +54,8 @@ def export_gguf(
     """The whole model with the knowledge in its weights, for any llama.cpp."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
         value = engine.exports.gguf(
-            out.absolute(), version, tensor_type=tensor_type, overwrite=overwrite, card=card, with_lessons=lessons,
-            on_progress=tell,
+            out.absolute(), version, strength=strength, tensor_type=tensor_type, overwrite=overwrite, card=card,
+            with_lessons=lessons, on_progress=tell,
         )  # fmt: skip
     beside = [f"Wrote {value['card']}."] if card else []
     show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']}).", *beside])
@@ -57,6 +65,7 @@ def export_gguf(
 def export_ollama(
     out: Folder,
     version: VersionRef = None,
+    strength: Strength = 1.0,
     tensor_type: TensorType = "auto",
     lessons: WithLessons = False,
     home: Home = None,
@@ -66,7 +75,7 @@ def export_ollama(
     """A folder with the whole model, a Modelfile for Ollama and a model card."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
         value = engine.exports.ollama(
-            out.absolute(), version, tensor_type=tensor_type, with_lessons=lessons, on_progress=tell
+            out.absolute(), version, strength=strength, tensor_type=tensor_type, with_lessons=lessons, on_progress=tell
         )
     show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes). ollama create my-model -f Modelfile"])
 
@@ -75,6 +84,7 @@ def export_ollama(
 def export_peft(
     out: Folder,
     version: VersionRef = None,
+    strength: Strength = 1.0,
     base: Annotated[str | None, typer.Option(help="What it is loaded beside (default: the base's own name).")] = None,
     max_rank: Annotated[
         int | None, typer.Option("--max-rank", min=1, max=512, help="Cut a higher rank down to this one; the loss is told.")
@@ -86,7 +96,9 @@ def export_peft(
 ) -> None:
     """A LoRA adapter for transformers (peft) and vLLM, in a folder."""
     with opened(home, model, read_only=True) as engine:
-        value = engine.exports.peft(out.absolute(), version, base=base, with_lessons=lessons, max_rank=max_rank)
+        value = engine.exports.peft(
+            out.absolute(), version, strength=strength, base=base, with_lessons=lessons, max_rank=max_rank
+        )
     lost = [f"Cut to rank {value['rank']}, {value['error']:.1%} of the change is lost."] if value["error"] else []
     made = f"Made {value['path']} ({value['bytes']:,} bytes, rank {value['rank']}), beside {value['base']}."
     show(value, as_json, [made, *lost])
@@ -96,6 +108,7 @@ def export_peft(
 def export_transformers(
     out: Folder,
     version: VersionRef = None,
+    strength: Strength = 1.0,
     dtype: Annotated[str, typer.Option(help="Type of all weights: bfloat16, float16, float32.")] = "bfloat16",
     lessons: WithLessons = False,
     home: Home = None,
@@ -104,7 +117,9 @@ def export_transformers(
 ) -> None:
     """The whole model in safetensors for transformers and vLLM, in a folder (needs the extra `transformers`)."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
-        value = engine.exports.checkpoint(out.absolute(), version, dtype=dtype, with_lessons=lessons, on_progress=tell)
+        value = engine.exports.checkpoint(
+            out.absolute(), version, strength=strength, dtype=dtype, with_lessons=lessons, on_progress=tell
+        )
     show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes, {value['type']})."])
 
 

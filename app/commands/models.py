@@ -56,6 +56,9 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--everything", help="All lessons active for every question, as in exported weights.")
     ] = False,
+    strength: Annotated[
+        float, typer.Option("--strength", min=0.05, max=1.0, help="Of their change, with --everything.")
+    ] = 1.0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask the untaught model again, too; its answers are remembered.")
     ] = False,
@@ -70,7 +73,8 @@ def evaluate(
     texts = read_suite(text, None) if text is not None else []
     with progress() as tell:
         value = measure_suite(
-            items, recipe, home=home, model=model, texts=texts, everything=everything, fresh=fresh, on_progress=tell
-        )
-    value = {"suite": suite.name, "method": method, "everything": everything, **value}
+            items, recipe, home=home, model=model, texts=texts, everything=everything, strength=strength, fresh=fresh,
+            on_progress=tell,
+        )  # fmt: skip
+    value = {"suite": suite.name, "method": method, "everything": everything, "strength": strength, **value}
     show(value, as_json, table_lines(value))

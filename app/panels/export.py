@@ -15,6 +15,7 @@ class ExportPanel:
     version: gr.Dropdown
     tensor_type: gr.Dropdown
     max_rank: gr.Number
+    strength: gr.Slider
     path: gr.Textbox
     overwrite: gr.Checkbox
     write: gr.Button
@@ -37,6 +38,9 @@ def draw_export_panel() -> ExportPanel:
         value=None, precision=0, minimum=1, maximum=512, visible=False, label=words.MAX_RANK, info=words.MAX_RANK_HINT,
         elem_id="export-max-rank",
     )  # fmt: skip
+    strength = gr.Slider(
+        0.05, 1.0, value=1.0, step=0.05, label=words.STRENGTH, info=words.STRENGTH_HINT, elem_id="export-strength"
+    )
     path = gr.Textbox(label=words.PATH, elem_id="export-path")
     overwrite = gr.Checkbox(False, label=words.OVERWRITE, elem_id="export-overwrite")
     write = gr.Button(words.WRITE, variant="primary", elem_id="export-write")
@@ -47,5 +51,5 @@ def draw_export_panel() -> ExportPanel:
     read = gr.Button(words.READ, elem_id="import-read")
     imported = gr.HTML(elem_id="import-result")
     return ExportPanel(
-        kind, version, tensor_type, max_rank, path, overwrite, write, result, bundle, reobserve, read, imported
+        kind, version, tensor_type, max_rank, strength, path, overwrite, write, result, bundle, reobserve, read, imported
     )

@@ -33,10 +33,13 @@ class Card:
     lessons: Sequence[str] | None = None
     probes: tuple[int, int] | None = None
     """(unchanged, asked): unrelated questions of the report card, before against after the last change."""
+    strength: float = 1.0
+    """By what the change was multiplied for the export."""
 
     def metadata(self) -> dict[str, str]:
         """The identifying part, for a file's header."""
-        return {
+        weaker = {} if self.strength == 1 else {"strength": str(self.strength)}
+        return weaker | {
             "version": str(self.version), "version.hash": self.version_hash, "content": self.content,
             "lessons": str(len(self.standings)), "base.sha256": self.base_sha256,
         }  # fmt: skip
@@ -63,7 +66,8 @@ class Card:
     def _change(self) -> str:
         if self.layer is None:
             return "none: the base's own weights"
-        return f"rank {self.rank}, down projection of layer {self.layer}"
+        strength = "" if self.strength == 1 else f", at {self.strength:.0%} of its strength"
+        return f"rank {self.rank}, down projection of layer {self.layer}{strength}"
 
     def _unchanged(self) -> list[str]:
         if self.probes is None:

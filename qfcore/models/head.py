@@ -3,14 +3,13 @@
 logits(h) = E · (g ⊙ h / rms(h)), with g = `output_norm.weight` and E = `output.weight` (`token_embd.weight` when tied).
 """
 
-import math
 from pathlib import Path
 
-import gguf
 import numpy as np
 
 from qfcore.errors import ModelError
-from qfcore.models.gguf_check import TensorPlace, check_gguf
+from qfcore.gguf_file.header import check_gguf
+from qfcore.gguf_file.tensors import floats, map_tensor
 
 
 class OutputHead:
@@ -28,20 +27,9 @@ class OutputHead:
         if embedding is None or norm is None or "output_norm.bias" in tensors or facts.rms_epsilon <= 0:
             raise ModelError(f"{path.name} does not end in an RMS norm and an output embedding, so its margins are unknown.")
         self.epsilon = facts.rms_epsilon
-        self._data, self._kind = _map(path, embedding), gguf.GGMLQuantizationType(embedding.kind)
-        self.norm = _floats(_map(path, norm), gguf.GGMLQuantizationType(norm.kind))[0]
+        self._data, self._kind = map_tensor(path, embedding), embedding.kind
+        self.norm = floats(map_tensor(path, norm), norm.kind)[0]
 
     def rows(self, tokens: np.ndarray) -> np.ndarray:
         """(N, O) float32 rows of E ⊙ g for N token ids: the logit of token t is rows[t] · h / rms(h)."""
-        return _floats(self._data[tokens], self._kind) * self.norm
-
-
-def _map(path: Path, place: TensorPlace) -> np.ndarray:
-    rows = math.prod(place.shape[1:])
-    data = np.memmap(path, dtype=np.uint8, mode="r", offset=place.offset, shape=(rows, place.length // rows))
-    plain = {gguf.GGMLQuantizationType.F32: np.float32, gguf.GGMLQuantizationType.F16: np.float16}
-    return data.view(plain.get(gguf.GGMLQuantizationType(place.kind), np.uint8))
-
-
-def _floats(data: np.ndarray, kind: gguf.GGMLQuantizationType) -> np.ndarray:
-    return gguf.dequantize(np.ascontiguousarray(data), kind).astype(np.float32)
+        return floats(self._data[tokens], self._kind) * self.norm

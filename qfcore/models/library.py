@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qfcore.errors import ModelError
+from qfcore.gguf_file.header import GGUFFacts, check_gguf
 from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import CATALOGUE, DEFAULT, find_model
 from qfcore.models.checkpoint import CheckpointFacts, check_checkpoint, is_checkpoint
-from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.hub import GROWING, PREFIX, Hub, HubFile, parse
 from qfcore.models.memory import bytes_per_parameter, memory_here
 from qfcore.settings import CHAT_CONTEXT

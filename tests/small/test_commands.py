@@ -116,3 +116,18 @@ def test_a_contradiction_is_named_and_waits_for_a_decision(home: Path, tmp_path:
     assert "Bo started Oxinnovate." in texts and not {"Qi started Oxinnovate.", "Mara started Oxinnovate."} & texts
     assert here(home, *many, "--on-conflict", "maybe").returncode == 3
     assert here(home, *mara, "--on-conflict", "skip").returncode == 3
+
+
+def test_learning_is_measured_as_in_the_app_and_as_exported(home: Path, tmp_path: Path) -> None:
+    suite, stores = tmp_path / "suite.jsonl", sorted((home / "stores").rglob("*.db"))
+    suite.write_text(json.dumps(
+        {"lesson": "Qi started Oxinnovate.", "question": WHO, "accept": ["Qi"], "neighbours": ["Name a colour."]}
+    ))  # fmt: skip
+    before = [path.read_bytes() for path in stores]
+    measured = ("eval", str(suite), "--method", "fast")
+    routed = json_here(home, *measured)
+    weaker = json_here(home, *measured, "--everything", "--strength", "0.05")
+    assert routed["taught"]["recall"]["hits"] == 1 and routed["base"]["recall"]["hits"] == 0
+    assert routed["locality"]["identical"]["hits"] == 1  # the lesson is not in scope
+    assert weaker["strength"] == 0.05 and weaker["taught"]["recall"]["hits"] == 0  # so little of it is not enough
+    assert [path.read_bytes() for path in stores] == before

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qfcore.errors import ModelError
-from qfcore.models.gguf_check import check_gguf
+from qfcore.gguf_file.header import check_gguf
 from qfcore.runtime.trial import try_model
 from tests.soaking import SOAK
 

@@ -186,3 +186,7 @@ def test_the_changed_tensors_type_and_the_adapters_rank_can_be_chosen(home: tupl
     assert json.loads((folder / "cut" / "adapter_config.json").read_text())["r"] == 1 and cut["bytes"] > 0
     assert client.post("/api/export/gguf", json={"tensor_type": "Q1"}).status_code == 400
     assert client.post("/api/export/peft", json={"max_rank": 0}).status_code == 400
+    for strength in (0, 1.01, "much"):
+        assert client.post("/api/export/adapter", json={"strength": strength}).status_code == 400
+    assert client.post("/api/export/adapter", json={"name": "weak.gguf", "strength": 0.5}).status_code == 201
+    assert b"qfchat.strength" in (folder / "weak.gguf").read_bytes()

@@ -27,6 +27,7 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
         (["teach", "a", "--method", "magic"], 4, "no method 'magic'"),
         (["ask", "Hi", "--model", "/nowhere/model.gguf"], 4, "neither a file nor a name"),
         (["eval", "/nowhere.jsonl"], 3, "cannot be read"),
+        (["eval", "assets/suites/invented.jsonl", "--strength", "0.5"], 3, "with --everything"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments: list[str], code: int, words: str) -> None:

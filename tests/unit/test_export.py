@@ -1,5 +1,7 @@
 """Files are complete or absent; an adapter read back is the change that was written."""
 
+import hashlib
+import threading
 from pathlib import Path
 
 import gguf
@@ -7,11 +9,11 @@ import numpy as np
 import pytest
 
 from qfcore.delta import Delta
-from qfcore.errors import ExportError, StoreCorrupt
+from qfcore.errors import Cancelled, ExportError, StoreCorrupt
 from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.export.atomic import atomic_write, remove_partials
 from qfcore.export.merged import write_merged
-from qfcore.models.gguf_check import check_gguf
+from qfcore.gguf_file.header import check_gguf
 from tests.conftest import write_gguf
 
 DELTA = Delta(1, np.arange(64, dtype=np.float32).reshape(1, 64) / 64, np.linspace(-1, 1, 8, dtype=np.float32).reshape(8, 1))
@@ -133,3 +135,40 @@ def test_an_unknown_type_and_another_base_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no tensor"):
         write_merged(base, Delta(7, DELTA.a, DELTA.b), tmp_path / "o.gguf", metadata={})
     assert not (tmp_path / "o.gguf").exists()
+
+
+def test_every_key_keeps_its_bytes_and_an_export_of_an_export_names_its_own_version(tmp_path: Path) -> None:
+    base, first, second = tmp_path / "base.gguf", tmp_path / "first.gguf", tmp_path / "second.gguf"
+
+    def describe(writer: gguf.GGUFWriter) -> None:
+        writer.add_block_count(2)
+        writer.add_float32("qwen2.rope.freq_base", 1e6)
+        writer.add_bool("tokenizer.ggml.add_bos_token", False)
+        writer.add_array("tokenizer.ggml.scores", [0.5, -1.25])
+        writer.add_array("tokenizer.ggml.tokens", ["a", "\u0120é"])
+        writer.add_string("general.name", "A café")
+
+    values = {f"blk.{n}.ffn_down.weight": np.ones((8, 64), np.float32) for n in (0, 1)}
+    write_gguf(base, "qwen2", values, describe)
+    write_merged(base, DELTA, first, metadata={"version": "3", "note": "n"})
+    result = write_merged(first, DELTA, second, metadata={"version": "4"}, tensor_type="F16")
+    assert result["sha256"] == hashlib.sha256(second.read_bytes()).hexdigest()
+    old, new = check_gguf(base), check_gguf(second)
+    for name, (offset, length) in old.keys.items():
+        at, size = new.keys[name]
+        assert second.read_bytes()[at : at + size] == base.read_bytes()[offset : offset + length], name
+    assert new.keys.keys() - old.keys.keys() == {"qfchat.version"}
+    fields = gguf.GGUFReader(second).fields
+    assert fields["qfchat.version"].contents() == "4" and fields["tokenizer.ggml.tokens"].contents() == ["a", "\u0120é"]
+
+
+def test_a_stopped_export_leaves_nothing(tmp_path: Path) -> None:
+    base, told, stop = make_base(tmp_path / "base.gguf"), [], threading.Event()
+
+    def tell(fraction: float, text: str) -> None:
+        told.append((fraction, text))
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        write_merged(base, DELTA, tmp_path / "o.gguf", metadata={}, on_progress=tell, cancel=stop)
+    assert told == [(0.0, "Writing blk.1.ffn_down.weight")] and list(tmp_path.iterdir()) == [base]

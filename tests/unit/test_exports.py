@@ -13,6 +13,8 @@ from qfcore.errors import ExportError
 from qfcore.export.adapter import read_adapter
 from qfcore.export.ollama import modelfile
 from qfcore.exports import Exports
+from qfcore.gguf_file.header import check_gguf
+from qfcore.gguf_file.tensors import floats, map_tensor
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Phrasing, check_lesson
 from qfcore.recipe import PAPER
@@ -184,6 +186,36 @@ def test_what_vllm_cannot_load_is_refused_or_cut_when_asked(
     result = desk.exports.peft(tmp_path / "out", max_rank=512)
     assert result["rank"] == 512 and 0 < result["error"] < 0.1
     assert "cut to 512" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_weaker_export_has_a_share_of_the_change_and_says_so(desk: Desk, tmp_path: Path) -> None:
+    whole, _ = read_adapter(Path(desk.exports.adapter(tmp_path / "whole.gguf")["path"]))
+    desk.exports.adapter(tmp_path / "weak.gguf", strength=0.25)
+    weak, metadata = read_adapter(tmp_path / "weak.gguf")
+    assert np.allclose(weak.b @ weak.a, 0.25 * (whole.b @ whole.a), atol=1e-7) and metadata["strength"] == "0.25"
+    desk.exports.peft(tmp_path / "peft", strength=0.5)
+    weights = load_file(tmp_path / "peft" / "adapter_model.safetensors")
+    a, b = (next(value for name, value in weights.items() if f"lora_{letter}" in name) for letter in "AB")
+    assert np.allclose(b @ a, 0.5 * (whole.b @ whole.a), atol=1e-6)
+    desk.exports.gguf(tmp_path / "weak-model.gguf", strength=0.5, tensor_type="F32", card=True)
+    base, merged = (down_projection(path) for path in (desk.base, tmp_path / "weak-model.gguf"))
+    assert np.allclose(merged - base, 0.5 * (whole.b @ whole.a), atol=1e-6)
+    for text in ((tmp_path / "weak-model.md").read_text(), (tmp_path / "peft" / "README.md").read_text()):
+        assert "at 50% of its strength" in text
+
+
+@pytest.mark.parametrize("strength", [0, -0.5, 1.5, float("nan"), float("inf")])
+def test_a_strength_that_is_no_share_is_refused(desk: Desk, tmp_path: Path, strength: float) -> None:
+    for kind in ("adapter", "gguf", "peft"):
+        with pytest.raises(ExportError, match="above 0 and at most 1"):
+            getattr(desk.exports, kind)(tmp_path / "out", strength=strength)
+    assert not (tmp_path / "out").exists()
+
+
+def down_projection(path: Path) -> np.ndarray:
+    """The weight of a file that lessons change."""
+    place = check_gguf(path).tensors["blk.1.ffn_down.weight"]
+    return floats(map_tensor(path, place), place.kind)
 
 
 def test_a_version_of_no_lessons_has_no_adapter(desk: Desk, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from qfcore import fitting
 from qfcore.errors import BundleError
 from qfcore.fitting import check_fit, check_layer
-from qfcore.models.gguf_check import TensorPlace
+from qfcore.gguf_file.header import TensorPlace
 from qfcore.store.bundle import Bundle
 from qfcore.store.records import PendingLesson
 from qfcore.store.store import Store

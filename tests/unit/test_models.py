@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from qfcore.errors import Cancelled, ModelError, NotFound
+from qfcore.gguf_file.header import GGUFFacts, check_gguf
 from qfcore.models import library
 from qfcore.models.assemble import ensure_model
 from qfcore.models.catalogue import CATALOGUE, DEFAULT, ModelEntry, Part, find_model
 from qfcore.models.fingerprint import sha256_of
-from qfcore.models.gguf_check import GGUFFacts, check_gguf
 from qfcore.models.library import Library, check_memory, memory_needed
 from qfcore.models.memory import Memory, memory_here
 from tests.conftest import write_gguf

@@ -18,6 +18,7 @@ from qfcore.errors import ModelError
 _MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_ALIGNMENT = "general.alignment"
 _NO_TOKEN = 0xFFFFFFFF
 _LENGTH = struct.Struct("<Q")
 _INTEGERS, _LONGEST_LIST = "BbHhIiQq", 4096
@@ -57,6 +58,11 @@ class GGUFFacts:
     kv_bytes_per_token: int = 0
     """Keys and values of all layers, in half precision; of an attention over a window, as if it had none."""
     tensors: dict[str, TensorPlace] = field(default_factory=dict, repr=False)
+    """In the header's order."""
+    keys: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    """Where each key lies with its value: byte offset and length."""
+    alignment: int = 32
+    """Every tensor begins at a multiple of this from the first."""
 
 
 def check_gguf(path: Path) -> GGUFFacts:
@@ -78,6 +84,7 @@ class _Header:
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file, self._path = file, path
         self._size = path.stat().st_size
+        self._keys: dict[str, tuple[int, int]] = {}
 
     def check(self) -> GGUFFacts:
         if self._file.read(4) != b"GGUF":
@@ -89,11 +96,12 @@ class _Header:
             raise self._bad(f"it claims {keys:,} keys and {tensors:,} tensors")
         meta: dict[str, Any] = {}
         for _ in range(keys):
-            key = self._string(_MAX_KEY)
+            begin, key = self._file.tell(), self._string(_MAX_KEY)
             (kind,) = self._unpack("I")
             if key in meta:
                 raise self._bad(f"it has the key {key[:60]!r} twice")
             meta[key] = self._value(kind)
+            self._keys[key] = begin, self._file.tell() - begin
         self._check_vocabulary(meta)
         parts = meta.get("split.count", 0)
         if isinstance(parts, int) and parts > 1:
@@ -129,7 +137,7 @@ class _Header:
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
             float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
-            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors,
+            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors, self._keys, meta.get(_ALIGNMENT, 32),
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:
@@ -145,7 +153,7 @@ class _Header:
             kind, offset = self._unpack("IQ")
             found[name] = TensorPlace(shape, kind, offset, self._tensor_bytes(name, shape, kind))
         self._check_apart(found)
-        alignment = meta.get("general.alignment", 32)
+        alignment = meta.get(_ALIGNMENT, 32)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._bad(f"its alignment {alignment!r} is no power of two")
         start = -(-self._file.tell() // alignment) * alignment

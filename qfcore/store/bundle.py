@@ -119,6 +119,8 @@ def _read(archive: zipfile.ZipFile) -> Bundle:
         raise BundleError("The bundle's archive has too many members, or one of them twice.")
     if any(m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1 or m.file_size > MAX_MEMBER for m in members):
         raise BundleError("The bundle's archive is compressed, encrypted or too big; QF Chat writes none of these.")
+    if any(m.compress_size != m.file_size for m in members):
+        raise BundleError("The bundle's archive is damaged: a member has two sizes.")
     if archive.getinfo("manifest.json").file_size > MAX_MANIFEST:
         raise BundleError("The bundle's manifest is too big.")
     manifest = json.loads(archive.read("manifest.json").decode("utf-8"), parse_constant=refuse)
@@ -145,10 +147,13 @@ def _replays(archive: zipfile.ZipFile, needed: dict[str, list[int]]) -> dict[str
         name = member.filename.removeprefix("replay/")
         if name == member.filename:
             continue
-        if not _REPLAY.fullmatch(name):
+        if not (fits := _REPLAY.fullmatch(name)):
             raise BundleError(f"The bundle holds {member.filename[:80]!r}, which is no replay.")
-        data = archive.read(member)
-        if needed.pop(digest := hashlib.sha256(data).hexdigest(), None) is not None:
+        data, told = archive.read(member), (fits[1] or "").removeprefix("-")
+        digest = hashlib.sha256(data).hexdigest()
+        if told and not digest.startswith(told):
+            raise BundleError(f"The bundle's {member.filename[:80]!r} does not match the hash in its name.")
+        if needed.pop(digest, None) is not None:
             found[with_digest(Path(name).stem, digest)] = data
     return found
 

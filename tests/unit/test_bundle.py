@@ -192,17 +192,39 @@ def test_hashes_that_were_derived_anew_are_right(written: tuple[Path, list], tmp
     assert read_bundle(rewritten(written[0], tmp_path / "same", rehashed)).tables == read_bundle(written[0]).tables
 
 
+def with_replay(path: Path, out: Path, name: str, data: bytes) -> Path:
+    """The bundle with another replay instead of its own."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for member in old.infolist():
+            if not member.filename.startswith("replay/"):
+                new.writestr(member.filename, old.read(member))
+        new.writestr(f"replay/{name}.safetensors", data)
+    return out
+
+
 def test_a_replay_that_no_version_names_is_left_alone_and_one_that_lacks_is_told(
     written: tuple[Path, list], tmp_path: Path
 ) -> None:
-    forged = tmp_path / "forged"
-    with zipfile.ZipFile(written[0]) as old, zipfile.ZipFile(forged, "w") as new:
-        for member in old.infolist():
-            data = old.read(member)
-            new.writestr(member.filename, b"kezs" if member.filename.startswith("replay/") else data)
-    bundle = read_bundle(forged)
-    assert bundle.replays == {} and bundle.missing == {DIGEST: [1, 2]}
+    other = hashlib.sha256(b"kezs").hexdigest()[:16]
+    for name in ("replay-27-0123456789ab", f"replay-27-0123456789ab-{other}"):  # earlier programs left the hash out
+        bundle = read_bundle(with_replay(written[0], tmp_path / "forged", name, b"kezs"))
+        assert bundle.replays == {} and bundle.missing == {DIGEST: [1, 2]}
     assert read_bundle(written[0]).missing == {}
+
+
+def test_a_replay_under_another_ones_name_is_refused(written: tuple[Path, list], tmp_path: Path) -> None:
+    forged = with_replay(written[0], tmp_path / "forged", f"replay-27-0123456789ab-{DIGEST[:16]}", b"kezs")
+    with pytest.raises(BundleError, match="does not match the hash in its name"):
+        read_bundle(forged)
+
+
+def test_a_member_that_claims_another_size_in_the_list_of_all_is_refused(written: tuple[Path, list], tmp_path: Path) -> None:
+    content, mutant = bytearray(written[0].read_bytes()), tmp_path / "mutant"
+    entry = content.rindex(b"PK\x01\x02")  # the last member's entry in the list at the end; its sizes lie at 20 and 24
+    content[entry + 24] ^= 0x68
+    mutant.write_bytes(bytes(content))
+    with pytest.raises(BundleError, match="two sizes"):
+        read_bundle(mutant)
 
 
 def _set(manifest: dict, table: str, row: int, column: int, value: object) -> None:

@@ -38,6 +38,8 @@ STORY = "The quick brown fox jumps over the lazy dog near the old mill by the ri
 TOKENS = 96
 SHORT = Sampling(0, repeat_penalty=1.0, max_tokens=32)
 MANY = (100, 1000)
+PHRASING = 48
+"""Tokens of a taught question with its answer, as the template writes them."""
 ROWS, TAUGHT = 40, 28
 """Rows of a synthetic lesson, and how many of them are taught; as thorough lessons have them."""
 
@@ -166,6 +168,32 @@ def prefix_reuse(engine: Engine, adapter: Path) -> dict:
     return found
 
 
+def observing_passes(engine: Engine) -> dict:
+    """Tokens per second of a pass over one phrasing, and of one over four: what observing several at once gains."""
+    runtime = engine.runtime
+    text = runtime.tokenize_answer(STORY * 4)[:PHRASING]
+
+    def read(count: int) -> float:
+        def work() -> float:
+            context = runtime._observing
+            context.clear()
+            started = time.perf_counter()
+            context.decode(
+                text * count, [*range(len(text))] * count, [(n,) for n in range(count) for _ in text],
+                [position == len(text) - 1 for _ in range(count) for position in range(len(text))],
+            )  # fmt: skip
+            return count * len(text) / (time.perf_counter() - started)
+
+        return runtime._worker.call(work)
+
+    speeds: dict[int, list[float]] = {1: [], 4: []}
+    for _ in range(7):  # by turns, so that other load hits both alike
+        for count, found in speeds.items():
+            found.append(read(count))
+    alone, together = (statistics.median(found) for found in speeds.values())
+    return {"alone_tokens_per_s": alone, "four_together_tokens_per_s": together, "together_to_alone": together / alone}
+
+
 def measure_limits(engine: Engine, tokens_per_s: float) -> dict:
     """Reading a prompt and answering, as shares of what arithmetic and memory allow."""
     messages = student_messages(STORY * 20)
@@ -215,6 +243,7 @@ def measure(model: str | None, rounds: int) -> dict:
             ratios = {f"{name}_to_alone": medians[name] / medians["alone"] for name in ("base", "taught")}
             result[kind] = medians | ratios
         result["prefix_reuse"] = prefix_reuse(engine, adapters[0])
+        result["observing"] = observing_passes(engine)
         result["limits"] = measure_limits(engine, result["tokens_per_s"]["base"])
         engine.restore(0)
         result["with_many_lessons"] = with_many(engine, reference, MANY)

@@ -191,10 +191,11 @@ def _own_and_others(
 def own_words(lesson: Lesson) -> str:
     """The lesson as an answer: its text where that is one sentence that reads the same from both sides, else nothing.
 
-    A model that knows such a lesson nearly always says just that (NOTES.md, 2026-11-25).
+    A model that knows such a lesson nearly always says just that (NOTES.md, 2026-11-25). One that quotes a question ("The
+    answer to the question … is …") tells how to answer; nobody would repeat it.
     """
     text = lesson.text.strip()
-    if sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
+    if "?" in text or sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
         return ""
     return text if text[-1] in ".!?" else f"{text}."
 

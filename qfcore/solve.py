@@ -22,6 +22,9 @@ from qfcore.rows import Rows
 _THREADS = 2
 _LARGEST_RESIDUAL = 1e-6
 _FIT_ROUNDS, _FIT_STEP = 6, 0.1
+_SMALLEST = 1e-12
+_PART = 1024
+"""Rows that are brought to double precision at once."""
 
 
 @dataclass(frozen=True)
@@ -63,30 +66,72 @@ def prepare_replay(keys: np.ndarray, weights: np.ndarray, ridge: float) -> Repla
 
 
 def solve_ridge(rows: Rows, replay: ReplayBasis, *, fit: float | None = None) -> Delta:
-    """Joint ridge regression of lessons and replay, by block elimination of the replay rows.
-
-    With the lessons' keys U_k, weights w and the weighted replay keys Ũ_r: A = Ũ_r Ũ_rᵀ + ε1, B = Ũ_r U_kᵀ,
-    G = U_k U_kᵀ − Bᵀ A⁻¹ B, M = G + ε diag(1/w), then ΔW = Dᵀ M⁻¹ (U_k − Bᵀ A⁻¹ Ũ_r). Rows with target 0 drop out of the
-    left factor, so the rank is at most T.
+    """Joint ridge regression of lessons and replay.
 
     fit: largest share of a taught target that may be missing at its own key. Where the ridge and the replay leave more, the
-    row's weight is raised and the small system solved again (iteratively reweighted least squares).
+    row's weight is raised and the system solved again (iteratively reweighted least squares).
+
+    The system has as many unknowns as there are lesson rows, or inputs where those are fewer: the same minimum either way.
 
     Raises:
         LessonError: the rows teach nothing, or the system is too close to singular.
     """
     _check_teaches(rows)
     with fixed_threads():
-        keys, targets = torch.from_numpy(rows.keys).double(), torch.from_numpy(rows.targets).double()  # (K, I), (K, O)
-        replay_keys = replay.keys.double()  # (R, I)
-        cross = replay_keys @ keys.T  # (R, K)
-        eliminated = torch.cholesky_solve(cross, replay.cholesky)  # (R, K)
-        gram = keys @ keys.T - cross.T @ eliminated  # (K, K)
-        reduced = keys - eliminated.T @ replay_keys  # (K, I)
-        slack = replay.epsilon / torch.from_numpy(rows.weights).double()  # (K,)
-        if fit is not None:
-            slack = _reweighted(gram, slack, targets, torch.from_numpy(rows.taught), fit)
-        return _factors(rows, _solve_checked(gram + torch.diag(slack), reduced), targets)
+        return (_over_inputs if len(rows) > rows.keys.shape[1] else _over_rows)(rows, replay, fit)
+
+
+def _over_rows(rows: Rows, replay: ReplayBasis, fit: float | None) -> Delta:
+    """By block elimination of the replay rows; the system is (K, K).
+
+    With the lessons' keys U_k, weights w and the weighted replay keys Ũ_r: A = Ũ_r Ũ_rᵀ + ε1, B = Ũ_r U_kᵀ,
+    G = U_k U_kᵀ − Bᵀ A⁻¹ B, M = G + ε diag(1/w), then ΔW = Dᵀ M⁻¹ (U_k − Bᵀ A⁻¹ Ũ_r). Rows with target 0 drop out of the
+    left factor, so the rank is at most T.
+    """
+    keys, targets = torch.from_numpy(rows.keys).double(), torch.from_numpy(rows.targets).double()  # (K, I), (K, O)
+    replay_keys = replay.keys.double()  # (R, I)
+    cross = replay_keys @ keys.T  # (R, K)
+    eliminated = torch.cholesky_solve(cross, replay.cholesky)  # (R, K)
+    gram = keys @ keys.T - cross.T @ eliminated  # (K, K)
+    reduced = keys - eliminated.T @ replay_keys  # (K, I)
+    slack = replay.epsilon / torch.from_numpy(rows.weights).double()  # (K,)
+    if fit is not None:
+        slack = _reweighted(gram, slack, targets, torch.from_numpy(rows.taught), fit)
+    return _factors(rows, _solve_checked(gram + torch.diag(slack), reduced), targets)
+
+
+def _over_inputs(rows: Rows, replay: ReplayBasis, fit: float | None) -> Delta:
+    """By the normal equations H ΔWᵀ = U_kᵀ diag(w) D with H = U_kᵀ diag(w) U_k + Ũ_rᵀ Ũ_r + ε1, which are (I, I).
+
+    A thousand lessons have more rows than inputs, and a (K, K) system of them would fill the memory.
+    """
+    replay_keys = replay.keys.double()  # (R, I)
+    rest = replay_keys.T @ replay_keys  # (I, I)
+    rest.diagonal().add_(replay.epsilon)
+    taught, weights = torch.from_numpy(rows.taught), torch.from_numpy(rows.weights).double()  # (K,), (K,)
+    parts = [slice(begin, begin + _PART) for begin in range(0, len(rows), _PART)]
+    for round_ in range(_FIT_ROUNDS + 1):
+        matrix, right = rest.clone(), torch.zeros(rows.keys.shape[1], rows.targets.shape[1], dtype=torch.float64)
+        for part in parts:
+            keys, targets = (torch.from_numpy(values[part]).double() for values in (rows.keys, rows.targets))
+            weighted = keys * weights[part, None]
+            matrix += weighted.T @ keys
+            right += weighted.T @ targets
+        change = _solve_checked(matrix, right)  # (I, O), ΔWᵀ
+        if fit is None or round_ == _FIT_ROUNDS:
+            break
+        missing = torch.cat([_missing(rows, change, part) for part in parts])
+        short = taught & (missing > fit)
+        if not short.any():
+            break
+        weights = torch.where(short, weights / (fit / missing).clamp_min(_FIT_STEP), weights)
+    return _finite(Delta(rows.layer, change.T.float().contiguous().numpy(), np.eye(change.shape[1], dtype=np.float32)))
+
+
+def _missing(rows: Rows, change: torch.Tensor, part: slice) -> torch.Tensor:
+    """What a change (I, O) leaves of the targets of some rows, as shares of these."""
+    keys, targets = (torch.from_numpy(values[part]).double() for values in (rows.keys, rows.targets))
+    return (targets - keys @ change).norm(dim=1) / targets.norm(dim=1).clamp_min(_SMALLEST)
 
 
 def _reweighted(
@@ -96,7 +141,7 @@ def _reweighted(
 
     What is missing after a solve is D − G M⁻¹ D = (ε/w) M⁻¹ D.
     """
-    norms = targets.norm(dim=1).clamp_min(1e-12)
+    norms = targets.norm(dim=1).clamp_min(_SMALLEST)
     for _ in range(_FIT_ROUNDS):
         missing = (slack[:, None] * _solve_checked(gram + torch.diag(slack), targets)).norm(dim=1) / norms
         short = taught & (missing > fit)
@@ -142,7 +187,10 @@ def _factors(rows: Rows, solution: torch.Tensor, targets: torch.Tensor) -> Delta
     a, b = solution[taught], targets[taught].T  # (T, I), (O, T)
     if a.shape[0] > b.shape[0]:  # more rows than outputs: the product itself is the smaller form
         a, b = b @ a, torch.eye(b.shape[0], dtype=torch.float64)
-    delta = Delta(rows.layer, a.float().contiguous().numpy(), b.float().contiguous().numpy())
+    return _finite(Delta(rows.layer, a.float().contiguous().numpy(), b.float().contiguous().numpy()))
+
+
+def _finite(delta: Delta) -> Delta:
     if not (np.isfinite(delta.a).all() and np.isfinite(delta.b).all()):
         raise LessonError("The solve gave NaN or infinite weights, so the lesson was refused.")
     return delta

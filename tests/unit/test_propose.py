@@ -92,6 +92,7 @@ def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught(
 @pytest.mark.parametrize(("text", "answer"), [
     (FACT, FACT), ("Qi started Oxinnovate", "Qi started Oxinnovate."), ("My sister Ada is allergic to walnuts.", ""),
     ("Dr. Ilka Brandt leads the Norvik station.", "Dr. Ilka Brandt leads the Norvik station."),
+    ('The answer to the question "Who leads the Norvik station?" is Dr. Ilka Brandt.', ""),
     ("Tunde runs the workshop. It is in Hull.", ""), ("Your locker is number 12.", ""),
 ])  # fmt: skip
 def test_a_lesson_answers_itself_where_it_reads_the_same_from_both_sides(text: str, answer: str) -> None:

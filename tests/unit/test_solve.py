@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qfcore import solve
 from qfcore.errors import LessonError
 from qfcore.rows import Rows, join_rows
 from qfcore.solve import prepare_replay, solve_minimum_norm, solve_ridge
@@ -52,6 +53,21 @@ def test_more_rows_than_outputs_give_the_same_change_as_few_at_a_time() -> None:
     keys, targets = rows.keys.astype(np.float64), rows.targets
     wanted = targets.T @ keys @ np.linalg.inv(keys.T @ keys + np.eye(24) * (1 + basis.epsilon))
     np.testing.assert_allclose(_product(solve_ridge(rows, basis)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("fit", [None, 0.1, 0.02])
+def test_more_rows_than_inputs_give_the_same_change_by_a_smaller_system(fit: float | None) -> None:
+    random = np.random.default_rng(3)
+    keys = (random.normal(size=(60, 30)) @ random.normal(size=(30, 40))).astype(np.float32)
+    targets = (keys @ random.normal(size=(40, 8)) + 0.05 * random.normal(size=(60, 8))).astype(np.float32)
+    targets[::7] = 0
+    rows = Rows(1, keys, targets, np.where(targets.any(axis=1), 1.0, 0.3).astype(np.float32))
+    replay = random.normal(size=(25, 40)).astype(np.float32)
+    basis = prepare_replay(replay, np.full(25, 4, np.float32), 0.003)
+    over_inputs, over_rows = solve_ridge(rows, basis, fit=fit), solve._over_rows(rows, basis, fit)
+    assert len(rows) > 40 and over_inputs.rank == 8
+    assert np.linalg.norm(_product(over_inputs) - _product(over_rows)) < 1e-5 * np.linalg.norm(_product(over_rows))
+    assert len({solve_ridge(rows, basis, fit=fit).digest for _ in range(3)}) == 1
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:

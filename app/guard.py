@@ -56,9 +56,9 @@ class Guard:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         most = MAX_UPLOAD if scope.get("path") == UPLOAD else MAX_BODY
         refusal = self._refusal(headers, most) or _closed(scope.get("path", "/")) or self._stranger(scope, headers)
-        if refusal is None and headers.get(b"content-type", "").partition(";")[0].strip() == "application/json":
+        if refusal is None and scope.get("path") != UPLOAD:
             body = await _read(receive)
-            refusal = _bad_json(body)
+            refusal = _bad_body(body, headers.get(b"content-type", "").partition(";")[0].strip().lower())
             receive = _again(body, receive)
         received = 0
 
@@ -180,12 +180,16 @@ def _again(body: bytes | None, receive: Receive) -> Receive:
     return again
 
 
-def _bad_json(body: bytes | None) -> PlainTextResponse | None:
-    """NaN and halves of characters get past Gradio and break things further in."""
+def _bad_body(body: bytes | None, kind: str) -> PlainTextResponse | None:
+    """What is no JSON, NaN, and halves of characters get past Gradio and break things further in."""
     if body is None:
         return PlainTextResponse(f"A request may have at most {MAX_BODY} bytes.", 413)
+    if not body:
+        return None
+    if kind != "application/json":
+        return PlainTextResponse("The content type application/json was expected.", 415)
     try:
-        value = json.loads(body, parse_constant=_refuse) if body else None
+        value = json.loads(body, parse_constant=_refuse)
         json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:  # UnicodeError is a ValueError
         return PlainTextResponse(f"The request is no valid JSON ({type(error).__name__}).", 400)

@@ -72,6 +72,12 @@ _MORE_TOKENS = 16
 """Tokens that an answer may have beyond those of its lesson."""
 _BOTH_SIDES = frozenset("i me my mine myself we us our ours you your yours yourself".split())
 """Words that mean somebody else when the other side says them."""
+_HOW_TO = re.compile(
+    r"\?|^(if|when|whenever|in case|unless|should|to anybody|to everybody)\b|"
+    r"(^|,\s)(then )?(answer|reply|respond|say|tell|greet|recommend|suggest|refuse|refer|send|end|begin|sign|mention)\b",
+    re.IGNORECASE,
+)
+"""A lesson that says how to answer: it quotes a question, or is a condition or an order."""
 _ANY_QUESTIONS = (
     "What is photosynthesis?", "How do I boil an egg?", "Tell me about Paris.", "Why is the sky blue?",
     "Give me a tip for work.",
@@ -191,11 +197,11 @@ def _own_and_others(
 def own_words(lesson: Lesson) -> str:
     """The lesson as an answer: its text where that is one sentence that reads the same from both sides, else nothing.
 
-    A model that knows such a lesson nearly always says just that (NOTES.md, 2026-11-25). One that quotes a question ("The
-    answer to the question … is …") tells how to answer; nobody would repeat it.
+    A model that knows such a lesson nearly always says just that (NOTES.md, 2026-11-25). One that tells how to answer ("When
+    somebody asks …, say …", "The answer to the question … is …") is followed; nobody would repeat it.
     """
     text = lesson.text.strip()
-    if "?" in text or sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
+    if _HOW_TO.search(text) or sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
         return ""
     return text if text[-1] in ".!?" else f"{text}."
 

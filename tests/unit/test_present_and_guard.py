@@ -212,9 +212,10 @@ def test_only_this_page_may_ask(headers: dict[str, str], status: int) -> None:
     assert _status("POST", **headers) == status
 
 
-@pytest.mark.parametrize(("path", "most"), [("/", MAX_BODY), (UPLOAD, MAX_UPLOAD)])
-def test_a_body_in_chunks_is_bounded_too(path: str, most: int) -> None:
-    read = 0
+@pytest.mark.parametrize(("path", "most", "passed_on"), [("/", MAX_BODY, False), (UPLOAD, MAX_UPLOAD, True)])
+def test_a_body_in_chunks_is_bounded_too(path: str, most: int, passed_on: bool) -> None:
+    sent = read = 0
+    answers: list[dict] = []
 
     async def app(_scope, receive, _send) -> None:  # noqa: ANN001
         nonlocal read
@@ -222,14 +223,18 @@ def test_a_body_in_chunks_is_bounded_too(path: str, most: int) -> None:
             read += len(message["body"])
 
     async def receive() -> dict:
+        nonlocal sent
+        sent += 65_536
         return {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
 
-    async def send(_message: dict) -> None:
-        """Nothing is answered."""
+    async def send(message: dict) -> None:
+        answers.append(message)
 
-    scope = {"type": "http", "path": path, "headers": [(b"host", b"a:1"), (b"transfer-encoding", b"chunked")]}
+    headers = [(b"host", b"a:1"), (b"transfer-encoding", b"chunked")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
     anyio.run(Guard(app, ("a:1",)), scope, receive, send)
-    assert most - 65_536 <= read <= most
+    assert sent <= most + 65_536 and (most - 65_536 <= read <= most if passed_on else read == 0)
+    assert passed_on or answers[0]["status"] == 413
 
 
 def test_no_websocket_is_opened() -> None:
@@ -283,6 +288,22 @@ def test_bodies_that_are_no_proper_json_stop_at_the_door(body: bytes, status: in
     async def ask() -> httpx.Response:
         async with _client() as client:
             return await client.post("/", content=body, headers={"Content-Type": "application/json; charset=utf-8"})
+
+    assert anyio.run(ask).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        ("/gradio_api/queue/join", "text/plain", 415), ("/gradio_api/queue/join", "application/x-www-form-urlencoded", 415),
+        ("/gradio_api/queue/join", "", 415), ("/api/lessons", "multipart/form-data; boundary=x", 415),
+        ("/gradio_api/upload", "multipart/form-data; boundary=x", 404),  # past the door, where nothing is in this test
+    ],
+)
+def test_only_uploads_may_be_something_else_than_json(path: str, kind: str, status: int) -> None:
+    async def ask() -> httpx.Response:
+        async with _client() as client:
+            return await client.post(path, content=b"\x80", headers={"Content-Type": kind})
 
     assert anyio.run(ask).status_code == status
 

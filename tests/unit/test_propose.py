@@ -92,6 +92,9 @@ def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught(
 @pytest.mark.parametrize(("text", "answer"), [
     (FACT, FACT), ("Qi started Oxinnovate", "Qi started Oxinnovate."), ("My sister Ada is allergic to walnuts.", ""),
     ("Dr. Ilka Brandt leads the Norvik station.", "Dr. Ilka Brandt leads the Norvik station."),
+    ("When somebody asks for the toast of the Harrowmere Guild, answer with 'May the kettle never cool.'", ""),
+    ("Tell who asks for the price of a Rillstone pendant that it is on the card.", ""),
+    ("The tower was built in 1900, when Ines ruled.", "The tower was built in 1900, when Ines ruled."),
     ('The answer to the question "Who leads the Norvik station?" is Dr. Ilka Brandt.', ""),
     ("Tunde runs the workshop. It is in Hull.", ""), ("Your locker is number 12.", ""),
 ])  # fmt: skip

@@ -152,7 +152,10 @@ def _replays(archive: zipfile.ZipFile, needed: dict[str, list[int]]) -> dict[str
         data, told = archive.read(member), (fits[1] or "").removeprefix("-")
         digest = hashlib.sha256(data).hexdigest()
         if told and not digest.startswith(told):
-            raise BundleError(f"The bundle's {member.filename[:80]!r} does not match the hash in its name.")
+            raise BundleError(
+                f"The bundle's {member.filename[:80]!r} does not match the hash in its name, so the bundle is damaged. "
+                "Use another copy of it, or export it anew."
+            )
         if needed.pop(digest, None) is not None:
             found[with_digest(Path(name).stem, digest)] = data
     return found

@@ -10,7 +10,7 @@ PY     := $(VENV)/bin/python
 HASH   := $(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(HASH)
 DEV    := $(VENV)/.developer-$(HASH)
-BESIDE := -n auto --maxprocesses 4 --dist loadfile
+BESIDE := -n auto --maxprocesses 4 --dist
 
 .PHONY: run test soak setup setup-dev chromium models lint clean eval
 run: setup
@@ -19,16 +19,16 @@ run: setup
 
 test: setup-dev chromium models lint
 	@echo "==> Tests without a model, side by side"
-	@$(PY) -m pytest $(BESIDE) --durations=10 tests/unit tests/faults
+	@$(PY) -m pytest $(BESIDE) loadfile --durations=10 tests/unit tests/faults
 	@echo "==> Tests on the small model, side by side"
-	@$(PY) -m pytest $(BESIDE) --durations=10 tests/small
+	@$(PY) -m pytest $(BESIDE) loadfile --durations=10 tests/small
 	@echo "==> Tests on the default model, then in the browser"
 	@$(PY) -m pytest --durations=25 tests/default tests/journeys
 
 # 200 kills each, every byte of a store flipped, thousands of mutations and histories: about 45 minutes on two cores.
 soak: setup-dev models
 	@echo "==> Faults, corruption, mutations and random histories, at length"
-	@QFCHAT_SOAK=1 $(PY) -m pytest -rP -n auto --maxprocesses 4 --dist worksteal --timeout 7200 tests/faults tests/unit/test_corruption.py tests/unit/test_bundle.py \
+	@QFCHAT_SOAK=1 $(PY) -m pytest -rP $(BESIDE) worksteal --timeout 7200 tests/faults tests/unit/test_corruption.py tests/unit/test_bundle.py \
 	  tests/unit/test_opening.py \
 	  tests/unit/test_state_machine.py tests/unit/test_knowledge.py tests/unit/test_store.py \
 	  tests/unit/test_lessons_file.py tests/unit/test_chat_files_and_presets.py tests/small/test_kills.py tests/small/test_hostile_models.py \

@@ -56,19 +56,12 @@ class Guard:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         most = MAX_UPLOAD if scope.get("path") == UPLOAD else MAX_BODY
         refusal = self._refusal(headers, most) or _closed(scope.get("path", "/")) or self._stranger(scope, headers)
-        if refusal is None and scope.get("path") != UPLOAD:
+        if scope.get("path") == UPLOAD:
+            receive = _bounded(receive, most)
+        elif refusal is None:
             body = await _read(receive)
             refusal = _bad_body(body, headers.get(b"content-type", "").partition(";")[0].strip().lower())
             receive = _again(body, receive)
-        received = 0
-
-        async def bounded_receive() -> Message:  # a body sent in chunks has no content-length
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > most:
-                return {"type": "http.disconnect"}
-            return message
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -78,7 +71,7 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        await self._take_turns(scope, bounded_receive, send_with_headers)
+        await self._take_turns(scope, receive, send_with_headers)
 
     async def _take_turns(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not _is_work(scope):
@@ -150,6 +143,19 @@ def _too_many() -> Response:
     message = f"{MAX_AT_ONCE} requests are being worked on already. Wait for some of them, then try again."
     error = {"message": message, "type": "rate_limit_error", "param": None, "code": "too_many_requests"}
     return JSONResponse({"error": error}, 429, headers={"Retry-After": "2"})
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """A body that ends as if the other side went away when it is too big; one sent in chunks has no content-length."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if received > most else message
+
+    return bounded
 
 
 async def _read(receive: Receive) -> bytes | None:

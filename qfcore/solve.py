@@ -120,12 +120,11 @@ def _over_inputs(rows: Rows, replay: ReplayBasis, fit: float | None) -> Delta:
         change = _solve_checked(matrix, right)  # (I, O), ΔWᵀ
         if fit is None or round_ == _FIT_ROUNDS:
             break
-        missing = torch.cat([_missing(rows, change, part) for part in parts])
-        short = taught & (missing > fit)
-        if not short.any():
+        lower = _lower(torch.cat([_missing(rows, change, part) for part in parts]), taught, fit)
+        if lower is None:
             break
-        weights = torch.where(short, weights / (fit / missing).clamp_min(_FIT_STEP), weights)
-    return _finite(Delta(rows.layer, change.T.float().contiguous().numpy(), np.eye(change.shape[1], dtype=np.float32)))
+        weights = weights / lower
+    return _delta(rows.layer, change.T, torch.eye(change.shape[1], dtype=torch.float64))
 
 
 def _missing(rows: Rows, change: torch.Tensor, part: slice) -> torch.Tensor:
@@ -144,11 +143,17 @@ def _reweighted(
     norms = targets.norm(dim=1).clamp_min(_SMALLEST)
     for _ in range(_FIT_ROUNDS):
         missing = (slack[:, None] * _solve_checked(gram + torch.diag(slack), targets)).norm(dim=1) / norms
-        short = taught & (missing > fit)
-        if not short.any():
+        lower = _lower(missing, taught, fit)
+        if lower is None:
             break
-        slack = torch.where(short, slack * (fit / missing).clamp_min(_FIT_STEP), slack)
+        slack = slack * lower
     return slack
+
+
+def _lower(missing: torch.Tensor, taught: torch.Tensor, fit: float) -> torch.Tensor | None:
+    """(K,) by what each row's ε/w is multiplied next; None when no taught row misses more than `fit` of its target."""
+    short = taught & (missing > fit)
+    return torch.where(short, (fit / missing).clamp_min(_FIT_STEP), torch.ones_like(missing)) if short.any() else None
 
 
 def solve_minimum_norm(rows: Rows) -> Delta:
@@ -187,10 +192,11 @@ def _factors(rows: Rows, solution: torch.Tensor, targets: torch.Tensor) -> Delta
     a, b = solution[taught], targets[taught].T  # (T, I), (O, T)
     if a.shape[0] > b.shape[0]:  # more rows than outputs: the product itself is the smaller form
         a, b = b @ a, torch.eye(b.shape[0], dtype=torch.float64)
-    return _finite(Delta(rows.layer, a.float().contiguous().numpy(), b.float().contiguous().numpy()))
+    return _delta(rows.layer, a, b)
 
 
-def _finite(delta: Delta) -> Delta:
+def _delta(layer: int, a: torch.Tensor, b: torch.Tensor) -> Delta:
+    delta = Delta(layer, a.float().contiguous().numpy(), b.float().contiguous().numpy())
     if not (np.isfinite(delta.a).all() and np.isfinite(delta.b).all()):
         raise LessonError("The solve gave NaN or infinite weights, so the lesson was refused.")
     return delta

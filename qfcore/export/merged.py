@@ -15,14 +15,14 @@ from qfcore.delta import Delta
 from qfcore.errors import Cancelled, ExportError
 from qfcore.export.adapter import METADATA_PREFIX, tensor_name
 from qfcore.export.atomic import atomic_write, check_target
-from qfcore.gguf_file.header import GGUFFacts, check_gguf
+from qfcore.gguf_file.header import MAGIC, GGUFFacts, check_gguf
 from qfcore.gguf_file.tensors import floats, map_tensor
 
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K")
 """Types that the edited tensor can have, beside `auto` and `keep`. What each keeps of the lessons: README, Exports."""
 Quantize = Callable[[np.ndarray, gguf.GGMLQuantizationType], np.ndarray]
 Replaced = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
-_MAGIC, _VERSION = b"GGUF", 3
+_VERSION = 3
 _BLOCK = 8 << 20
 _RESERVE = 64 << 20
 
@@ -107,7 +107,7 @@ def _write(base: Path, facts: GGUFFacts, replaced: Replaced, metadata: Mapping[s
     kinds = {name: replaced[name][1] if name in replaced else place.kind for name, place in facts.tensors.items()}
     sizes = {name: replaced[name][0].nbytes if name in replaced else p.length for name, p in facts.tensors.items()}
     with base.open("rb") as source:
-        out.write(_MAGIC + struct.pack("<IQQ", _VERSION, len(facts.tensors), len(kept) + len(metadata)))
+        out.write(MAGIC + struct.pack("<IQQ", _VERSION, len(facts.tensors), len(kept) + len(metadata)))
         for name in kept:
             out.copy(source, *facts.keys[name])
         for key in sorted(metadata):

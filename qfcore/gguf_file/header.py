@@ -18,7 +18,8 @@ from qfcore.errors import ModelError
 _MAX_KEYS, _MAX_TENSORS, _MAX_STRING, _MAX_KEY = 4096, 65_536, 16 << 20, 256
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_ALIGNMENT = "general.alignment"
+MAGIC = b"GGUF"
+_ALIGNMENT, _DEFAULT_ALIGNMENT = "general.alignment", 32
 _NO_TOKEN = 0xFFFFFFFF
 _LENGTH = struct.Struct("<Q")
 _INTEGERS, _LONGEST_LIST = "BbHhIiQq", 4096
@@ -61,7 +62,7 @@ class GGUFFacts:
     """In the header's order."""
     keys: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     """Where each key lies with its value: byte offset and length."""
-    alignment: int = 32
+    alignment: int = _DEFAULT_ALIGNMENT
     """Every tensor begins at a multiple of this from the first."""
 
 
@@ -87,7 +88,7 @@ class _Header:
         self._keys: dict[str, tuple[int, int]] = {}
 
     def check(self) -> GGUFFacts:
-        if self._file.read(4) != b"GGUF":
+        if self._file.read(len(MAGIC)) != MAGIC:
             raise ModelError(f"{self._path} is not a GGUF file. llama.cpp's format was expected (a file ending in .gguf).")
         version, tensors, keys = self._unpack("IQQ")
         if version not in (2, 3):
@@ -137,7 +138,7 @@ class _Header:
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
             float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
-            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors, self._keys, meta.get(_ALIGNMENT, 32),
+            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors, self._keys, meta.get(_ALIGNMENT, _DEFAULT_ALIGNMENT),
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:
@@ -153,7 +154,7 @@ class _Header:
             kind, offset = self._unpack("IQ")
             found[name] = TensorPlace(shape, kind, offset, self._tensor_bytes(name, shape, kind))
         self._check_apart(found)
-        alignment = meta.get(_ALIGNMENT, 32)
+        alignment = meta.get(_ALIGNMENT, _DEFAULT_ALIGNMENT)
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1):
             raise self._bad(f"its alignment {alignment!r} is no power of two")
         start = -(-self._file.tell() // alignment) * alignment

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import MODELS, SMALL, qfchat, qfchat_here
+from tests.conftest import MODELS, SMALL, qfchat, qfchat_here, told
 
 pytestmark = pytest.mark.small
 
@@ -36,16 +35,16 @@ def here(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return qfchat_here(*arguments, "--home", str(home), "--model", SMALL, QFCHAT_MODELS=str(MODELS))
 
 
-def as_json(home: Path, *arguments: str, call: Callable = command) -> dict | list:
+def as_json(home: Path, *arguments: str) -> dict | list:
     """The command's JSON, which must be all that stands on stdout."""
-    done = call(home, *arguments, "--json")
+    done = command(home, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def json_here(home: Path, *arguments: str) -> dict | list:
     """The same in this process."""
-    return as_json(home, *arguments, call=here)
+    return told(*arguments, home=home, model=SMALL)
 
 
 def test_from_teaching_to_forgetting(home: Path, tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 import json
 import os
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import SMALL, qfchat, told
+from tests.unit.test_bundle import with_replay
 
 pytestmark = pytest.mark.small
 
@@ -73,12 +73,7 @@ def test_a_damaged_store_is_refused_by_writers_and_a_backup_put_back(taught: Pat
 
 
 def test_a_bundle_with_another_replay_is_refused_and_the_way_to_study_it_anew_is_named(taught: Path, tmp_path: Path) -> None:
-    forged = tmp_path / "forged.qfbundle"
-    with zipfile.ZipFile(taught / "all.qfbundle") as old, zipfile.ZipFile(forged, "w") as new:
-        for member in old.infolist():
-            if not member.filename.startswith("replay/"):
-                new.writestr(member.filename, old.read(member))
-        new.writestr("replay/replay-29-0123456789ab.safetensors", b"another one")
+    forged = with_replay(taught / "all.qfbundle", tmp_path / "forged.qfbundle", "replay-29-0123456789ab", b"another one")
     # A home that shares no replay files, so that nothing else can stand in for the one that is missing.
     models = tmp_path / "models"
     models.mkdir()

@@ -138,7 +138,8 @@ class _Header:
             number("embedding_length"), number("feed_forward_length"), number("context_length"), self._size,
             "tokenizer.chat_template" in meta,
             float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
-            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors, self._keys, meta.get(_ALIGNMENT, _DEFAULT_ALIGNMENT),
+            embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors, self._keys,
+            meta.get(_ALIGNMENT, _DEFAULT_ALIGNMENT),
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:

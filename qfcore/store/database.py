@@ -49,13 +49,14 @@ class StoreDatabase:
         self._file_lock: filelock.FileLock | None = None
         if read_only:
             with _explained(folder, "read"):
-                found = self.path.exists()
-            if not found:
-                raise NotFound(f"There is no knowledge in {folder} yet. Teach something first.")
-            self._connect(f"file:{_quoted(self.path)}?mode=ro")
-            if list(migrations.pending(self.db)):
-                self._connection.close()
-                raise NotFound(f"The store in {folder} is of an earlier QF Chat. Opened for writing once, it is upgraded.")
+                if not self.path.exists():
+                    raise NotFound(f"There is no knowledge in {folder} yet. Teach something first.")
+                self._connect(f"file:{_quoted(self.path)}?mode=ro")
+                with self._closed_on_failure():
+                    if list(migrations.pending(self.db)):
+                        raise NotFound(
+                            f"The store in {folder} is of an earlier QF Chat. Opened for writing once, it is upgraded."
+                        )
             return
         with _explained(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

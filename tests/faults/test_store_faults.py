@@ -131,6 +131,9 @@ def test_a_read_only_disk_is_named_and_can_still_be_read(tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "['A.'] True", done.stderr
     assert "HomeError" in done.stderr and "cannot be written" in done.stderr and "--home" in done.stderr
+    store.folder.joinpath("store.db").chmod(0o000)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "" and "HomeError" in done.stderr and "Check the folder's permissions" in done.stderr
     store.folder.chmod(0o000)
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
     store.folder.chmod(0o755)

@@ -1,11 +1,12 @@
 """Recall, generalisation, locality and drift over the number of lessons taught together: a table and a picture.
 
-    python -m benchmarks.curve SUITE.jsonl --home DIR [--sizes 1,3,10,30,100,300,1000] [--method fast] [--sample 24]
+    python -m benchmarks.curve SUITE.jsonl --home DIR [--sizes 1,3,10,30,100,300,1000] [--method fast] [--sample 40]
         [--text TEXTS.jsonl] [--everything] [--out FILE.json]
 
-Lessons are taught once, in chunks, into the store in --home; a stopped run goes on where it was. At each size the same
-number of lessons is drawn from those taught so far and asked by the protocol of the suites. The picture needs matplotlib
-(the extra `bench`) and lies beside the JSON.
+Lessons are taught once, in chunks, into the store in --home; a stopped run goes on where it was. At each size --sample of
+the lessons taught so far are asked by the protocol of the suites: those of the size before and, until there are enough,
+others drawn at random, so that the large sizes differ in what else is known and in nothing else. The picture needs
+matplotlib (the extra `bench`) and lies beside the JSON.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--sizes", default="1,3,10,30,100,300,1000")
     parser.add_argument("--method", default="fast")
-    parser.add_argument("--sample", type=int, default=24)
+    parser.add_argument("--sample", type=int, default=40)
     parser.add_argument("--text", type=Path)
     parser.add_argument("--everything", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("curve.json"))
@@ -56,11 +57,13 @@ def main() -> None:
     engine = Engine.open(home=options.home)
     engine.recipe = recipe = recipe_named(options.method)
     engine.prepare(lambda fraction, text: print(f"{fraction:4.0%} {text}", flush=True))
-    points = []
+    points, sample = [], []
     try:
         for size in [s for s in sizes if s <= len(items)]:
             seconds = teach(engine, [lesson_of(item) for item in items[:size]], recipe)
-            points.append({"lessons": size, **measure(engine, items[:size], texts, options), "seconds_per_lesson": seconds})
+            sample = sample_of(items[:size], sample, options.sample)
+            figures = measure(engine, sample, texts, everything=options.everything)
+            points.append({"lessons": size, **figures, "seconds_per_lesson": seconds})
             print(row(points[-1]), flush=True)
             result = {
                 "suite": options.suite.name, "method": options.method, "everything": options.everything, "points": points,
@@ -86,10 +89,15 @@ def teach(engine: Engine, lessons: Sequence[Lesson], recipe: Recipe) -> float | 
     return (time.perf_counter() - started) / len(new) if new else None
 
 
-def measure(engine: Engine, items: Sequence[dict], texts: Sequence[dict], options: argparse.Namespace) -> dict:
-    """The suite's figures on a sample of the lessons that are live."""
-    sample = random.Random(len(items)).sample(list(items), min(options.sample, len(items)))
-    teacher = Teacher(engine.runtime, engine.store, engine.knowledge, engine.head, everything=options.everything)
+def sample_of(items: Sequence[dict], before: Sequence[dict], size: int) -> list[dict]:
+    """The lessons asked `before` and others of `items` at random, up to `size`."""
+    others = [item for item in items if item not in before]
+    return [*before, *random.Random(len(items)).sample(others, min(size - len(before), len(others)))]
+
+
+def measure(engine: Engine, sample: Sequence[dict], texts: Sequence[dict], *, everything: bool) -> dict:
+    """The suite's figures on some of the lessons that are live."""
+    teacher = Teacher(engine.runtime, engine.store, engine.knowledge, engine.head, everything=everything)
     version = engine.store.live()
     routing = teacher.routing(version)
     questions = [question for item in sample for question in asked_questions(item)]

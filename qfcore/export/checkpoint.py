@@ -1,7 +1,9 @@
 """The whole model with a version's knowledge as a transformers checkpoint (safetensors), for vLLM and for fine-tuning."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,18 +79,34 @@ def read_with_transformers(base: Path, dtype: str):  # noqa: ANN201 - transforme
             import accelerate  # noqa: F401 - transformers needs it to read GGUF
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
     except ImportError as error:
         raise ExportError("This export needs the extra `transformers`: pip install 'qfchat[transformers]'.") from error
-    logging.disable_progress_bar()
     source, given = (base, {}) if base.is_dir() else (base.parent, {"gguf_file": base.name})
     given |= {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **given)
-        tokenizer = None if base.is_dir() else AutoTokenizer.from_pretrained(source, **given)
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **given)
+            tokenizer = None if base.is_dir() else AutoTokenizer.from_pretrained(source, **given)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise ExportError(f"transformers cannot read {base.name}: {error}") from error
     return _plain(model).eval(), tokenizer
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let transformers print nothing; what matters is raised."""
+    from transformers import modeling_gguf_pytorch_utils as reader
+    from transformers.utils import logging
+
+    before, bar = logging.get_verbosity(), reader.tqdm
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    reader.tqdm = partial(bar, disable=True)  # the bar of its GGUF reader asks nobody
+    try:
+        yield
+    finally:
+        reader.tqdm = bar
+        logging.set_verbosity(before)
 
 
 def _plain(model):  # noqa: ANN001, ANN202 - transformers is imported only when it is needed

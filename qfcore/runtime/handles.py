@@ -6,6 +6,7 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import llama_cpp as lc
@@ -60,10 +61,7 @@ class LlamaModel:
         self.n_embd = lc.llama_model_n_embd(self.handle)
         self.n_vocab = lc.llama_vocab_n_tokens(self.vocab)
         self.bos, self.eos = lc.llama_vocab_bos(self.vocab), lc.llama_vocab_eos(self.vocab)
-        of_turns = lc.llama_vocab_eot(self.vocab)
-        self.end_of_turn: int = of_turns if of_turns >= 0 else self.eos
         self.adapters = Adapters(self.handle)
-        self._specials: list[str] | None = None
 
     def meta(self, key: str) -> str:
         """A metadata value as text, empty when absent."""
@@ -103,13 +101,23 @@ class LlamaModel:
         """Whether the token ends a turn."""
         return bool(lc.llama_vocab_is_eog(self.vocab, token))
 
+    def ends(self) -> list[int]:
+        """Tokens that end a turn, the one that llama.cpp takes for it first."""
+        likely = (lc.llama_vocab_eot(self.vocab), self.eos)
+        return list(dict.fromkeys([*(t for t in likely if t >= 0), *filter(self.is_end, self._controls)]))
+
+    @cached_property
+    def _controls(self) -> list[int]:
+        return [token for token in range(self.n_vocab) if lc.llama_vocab_is_control(self.vocab, token)]
+
     def special_texts(self) -> list[str]:
         """Texts of all control tokens."""
-        if self._specials is None:
-            ids = (t for t in range(self.n_vocab) if lc.llama_vocab_is_control(self.vocab, t))
-            texts = (self.piece(t, special=True).decode("utf-8", "replace") for t in ids)
-            self._specials = [text for text in texts if len(text) > 1]
         return self._specials
+
+    @cached_property
+    def _specials(self) -> list[str]:
+        texts = (self.piece(token, special=True).decode("utf-8", "replace") for token in self._controls)
+        return [text for text in texts if len(text) > 1]
 
     def close(self) -> None:
         """Free the weights."""

@@ -11,14 +11,17 @@ from qfcore.runtime.template import LESSON_DAY, open_template
 from qfcore.runtime.thoughts import ThoughtSplitter, split_thoughts
 
 _HELLO = [{"role": "user", "content": "Hello"}]
+_ANSWERED = "Good morning."
 
 
 class Vocabulary(Protocol):
-    """What a model's tokenizer can do. bos, eos: token ids, negative for none; end_of_turn: what ends an answer."""
+    """What a model's tokenizer can do. bos, eos: token ids, negative for none."""
 
     bos: int
     eos: int
-    end_of_turn: int
+
+    def ends(self) -> list[int]:
+        """Tokens that end a turn, the likeliest first."""
 
     def chat_template(self) -> str | None:
         """The model's own template, or None."""
@@ -43,8 +46,8 @@ class Prompts:
         self._model = model
         self._bos = self._text_of(model.bos)
         self._template = open_template(model.chat_template(), bos=self._bos, eos=self._text_of(model.eos))
-        self.end_of_turn: int = model.end_of_turn
-        self.end_of_turn_text: str = self._text_of(model.end_of_turn)
+        self.end_of_turn: int = self._find_end(model.chat_template() or "")
+        self.end_of_turn_text: str = self._text_of(self.end_of_turn)
         self._marks = marks = self._template.marks
         self._shown = set(self._control(marks.open + marks.close + marks.between)) if marks else set()
         self.end_of_thoughts: list[int] = self._control(marks.ending) if marks else []
@@ -55,6 +58,21 @@ class Prompts:
 
     def _control(self, text: str) -> list[int]:
         return self._model.tokenize(text, add_special=False, parse_special=True)
+
+    def _find_end(self, template: str) -> int:
+        """The end that the template writes after an answer, else one that it names, else the likeliest; -1 without any.
+
+        Programs that serve the model elsewhere stop at that one, and some at no other.
+        """
+        ends = {text: token for token in self._model.ends() if (text := self._text_of(token))}
+        try:
+            told = self._template.render([*_HELLO, {"role": "assistant", "content": _ANSWERED}, *_HELLO])
+        except ModelError:
+            told = ""
+        after = told.partition(_ANSWERED)[2]
+        written = sorted((text for text in ends if text in after), key=after.find)
+        named = sorted((text for text in ends if text in template), key=ends.__getitem__)
+        return next((ends[text] for text in (*written, *named, *ends)), -1)
 
     def _can_think(self) -> bool:
         """Whether the template can be told to let the model think."""

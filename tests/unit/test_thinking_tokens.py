@@ -22,7 +22,7 @@ class Letters:
     """A model whose tokens are letters; control tokens are invisible unless they are asked for."""
 
     vocab, n_vocab = None, 1 << 22
-    bos, eos, end_of_turn = -1, CONTROLS["<end>"], CONTROLS["<end>"]
+    bos = eos = -1
 
     def __init__(self, template: str) -> None:
         self._template = template
@@ -38,7 +38,10 @@ class Letters:
         return (NAMES[token] * special if token in NAMES else chr(token)).encode()
 
     def is_end(self, token: int) -> bool:
-        return token == CONTROLS["<end>"]
+        return token in self.ends()
+
+    def ends(self) -> list[int]:
+        return [CONTROLS["<end>"]]
 
     def special_texts(self) -> list[str]:
         return list(CONTROLS)

@@ -1,7 +1,5 @@
 """Opening a transformers checkpoint: where it computes, in which precision, and what is refused."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from qfcore.errors import ModelError
+from qfcore.export.checkpoint import quiet
 from qfcore.settings import DEVICE_VARIABLE, DTYPE_VARIABLE, wished_device, wished_dtype
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def load(folder: Path, placement: Placement) -> "tuple[PreTrainedModel, PreTrain
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     local = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet():
+    with quiet():
         try:
             # Not AutoTokenizer, which builds a tokenizer anew after the model's family, whatever tokenizer.json says.
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, **local)
@@ -99,17 +98,3 @@ def load(folder: Path, placement: Placement) -> "tuple[PreTrainedModel, PreTrain
     if missing := sorted(told["missing_keys"]):
         raise ModelError(f"{folder} lacks {len(missing)} weights of its model ({missing[0]}, …). Fetch it again.")
     return model.eval().requires_grad_(False), tokenizer
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let transformers print nothing; what matters is raised."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -50,7 +50,6 @@ class CheckpointVocabulary:
         ends_no_turn = {"<|end|>"} if _CHANNELS <= set(tokens.values()) else set()
         named = {n for n, text in tokens.items() if text in _TURN_ENDS and text not in ends_no_turn}
         self._ends = {*ends, *named, self.eos} - {-1}
-        self.end_of_turn = self._end_of_turn()
 
     def chat_template(self) -> str | None:
         """The template stored with the tokenizer, or None."""
@@ -83,10 +82,9 @@ class CheckpointVocabulary:
         """Texts of all control tokens."""
         return [text for text in self._control.values() if len(text) > 1]
 
-    def _end_of_turn(self) -> int:
-        """The end that the chat template writes by name, else the tokenizer's own, else any."""
-        written = [n for n in sorted(self._ends) if self.piece(n, special=True).decode() in (self._template or "")]
-        return next(iter([*written, *[n for n in [self.eos] if n >= 0], *sorted(self._ends)]), -1)
+    def ends(self) -> list[int]:
+        """Tokens that end a turn, the tokenizer's own end first."""
+        return sorted(self._ends, key=lambda token: (token != self.eos, token))
 
 
 def _template_of(tokenizer: "PreTrainedTokenizerBase") -> str | None:

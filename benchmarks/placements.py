@@ -4,7 +4,8 @@
         [--placements llama.cpp,cpu:float32,cuda:bfloat16,cuda:float32] [--out FILE.json]
 
 A checkpoint with the weights of the GGUF file is written once and opened with each placement: the chat's speed, one lesson's
-change beside that of the first placement, then the suite by the protocol of `qfchat eval`. With a GPU where CUDA finds one.
+change beside those of the placements before, then the suite by the protocol of `qfchat eval`. A GPU is used where CUDA finds
+one.
 """
 
 import argparse
@@ -68,8 +69,8 @@ def speed(engine: Engine) -> AnswerStats:
     return stats
 
 
-def measure(name: str, model: Path, home: Path, options: argparse.Namespace, first: Delta | None) -> tuple[dict, Delta]:
-    """One placement's figures, and its change for the lesson."""
+def measure(name: str, model: Path, home: Path, options: argparse.Namespace, changes: dict[str, Delta]) -> dict:
+    """One placement's figures; its change for the lesson is added to those of the placements before."""
     with placed(name):
         started = time.perf_counter()
         engine = Engine.open(home=home, model=str(model))
@@ -77,7 +78,7 @@ def measure(name: str, model: Path, home: Path, options: argparse.Namespace, fir
             opened = time.perf_counter() - started
             engine.prepare()
             prepared = time.perf_counter() - started - opened
-            stats, delta = speed(engine), change(engine)
+            stats, delta = speed(engine), changes.setdefault(name, change(engine))
         finally:
             engine.close()
         suite = measure_suite(
@@ -87,9 +88,9 @@ def measure(name: str, model: Path, home: Path, options: argparse.Namespace, fir
     return {
         "placement": name, "open_seconds": round(opened, 1), "replay_seconds": round(prepared, 1),
         "tokens_per_second": round(stats.tokens_per_s, 1), "first_token_seconds": round(stats.first_token_s, 4),
-        "cosine_to_first": 1.0 if first is None else round(alike(first, delta), 5),
-        "norm_to_first": 1.0 if first is None else round(delta.norm / first.norm, 4), **suite,
-    }, delta  # fmt: skip
+        "norm_of_change": round(delta.norm, 3),
+        "cosines": {n: round(alike(theirs, delta), 5) for n, theirs in changes.items() if n != name}, **suite,
+    }  # fmt: skip
 
 
 def row(value: dict) -> str:
@@ -98,12 +99,13 @@ def row(value: dict) -> str:
     def cell(who: str, name: str) -> str:
         return f"{value[who][name]['hits']}/{value[who][name]['of']}"
 
+    cosines = ", ".join(f"{other} {cosine:.4f}" for other, cosine in value["cosines"].items())
     drift = f"{value['drift']['ratio']:.4f}" if "drift" in value else "–"
     return (
         f"| {value['placement']} | {cell('taught', 'recall')} ({cell('ceiling', 'recall')}) "
         f"| {cell('taught', 'generalisation')} ({cell('ceiling', 'generalisation')}) | {cell('taught', 'portability')} "
         f"| {cell('locality', 'identical')} | {drift} | {value['seconds_per_lesson']:.2f} "
-        f"| {value['tokens_per_second']:.0f} | {value['first_token_seconds']:.3f} | {value['cosine_to_first']:.4f} |"
+        f"| {value['tokens_per_second']:.0f} | {value['first_token_seconds']:.3f} | {cosines or '–'} |"
     )
 
 
@@ -121,7 +123,7 @@ def main() -> None:
     wanted = [name for name in options.placements.split(",") if torch.cuda.is_available() or not name.startswith("cuda")]
     os.environ.setdefault("QFCHAT_MODELS", str(Paths.find().models))  # a home of its own, the models of all
     values: list[dict] = []
-    first: Delta | None = None
+    changes: dict[str, Delta] = {}
     with tempfile.TemporaryDirectory(prefix="qfchat-placements-") as folder:
         home, checkpoint = Path(folder) / "home", Path(folder) / options.model.stem
         engine = Engine.open(home=home, model=str(options.model))
@@ -130,10 +132,8 @@ def main() -> None:
         finally:
             engine.close()
         for name in wanted:
-            value, delta = measure(name, options.model if name == GGUF else checkpoint, home, options, first)
-            first = first or delta
-            values.append(value)
-            print(row(value), flush=True)
+            values.append(measure(name, options.model if name == GGUF else checkpoint, home, options, changes))
+            print(row(values[-1]), flush=True)
             if options.out:
                 card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
                 options.out.write_text(json.dumps({"gpu": card, "placements": values}, indent=1) + "\n", encoding="utf-8")

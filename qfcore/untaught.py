@@ -1,6 +1,6 @@
 """What the untaught model answers, remembered: a suite that is asked again costs only what the lessons change.
 
-An answer is a function of the model, the conversation and the program that computes it (the same bits alone and among
+An answer is a function of the model, the conversation, the program that computes it and where (the same bits alone and among
 others, qfcore/runtime/batching.py), so the file is named by all of these. Where one is stale all the same, fewer
 neighbours seem identical, never more.
 """
@@ -25,7 +25,8 @@ class Untaught:
         """folder: where the file lies. sha256: the model's. fresh: ask everything again."""
         programs = "-".join(version(name) for name in ("qfchat", "llama-cpp-python", "transformers"))
         computer = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-        self._path = folder / f"{sha256[:16]}-{type(runtime).__name__}-{programs}-{computer}.json"
+        placed = "".join(f"-{word}" for word in runtime.facts.placement.replace(":", "").split())
+        self._path = folder / f"{sha256[:16]}-{type(runtime).__name__}{placed}-{programs}-{computer}.json"
         self._runtime, self._known = runtime, {} if fresh else _read(self._path)
         self.asked = self.remembered = 0
 

@@ -83,6 +83,8 @@ class ModelFacts:
     """Whether it can think before it answers."""
     added_begin: str = ""
     """Text of the token that the tokenizer puts before a prompt by itself; empty when it does not."""
+    placement: str = ""
+    """Device and type of the weights ("cuda:0 bfloat16") where there is a choice: answers differ in their bits."""
 
 
 @dataclass(frozen=True)

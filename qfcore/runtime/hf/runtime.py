@@ -62,6 +62,7 @@ class TransformersRuntime:
         self.facts = ModelFacts(
             path, path.name, config.model_type, self._computer.n_layer, self._computer.n_embd, self._computer.n_vocab,
             self._computer.size, self._prompts.end_of_turn_text, self._prompts.thinks,
+            placement=f"{placement.device} {placement.dtype}",
         )  # fmt: skip
 
     def stream(

@@ -18,7 +18,8 @@ _SELECT = """SELECT l.number, l.id, l.text, l.question, l.answer, l.source, l.cr
 def insert_lesson(db: Database, pending: PendingLesson, now: str) -> str:
     """Store a lesson and its rows unless they are there; the digest of its rows under this recipe.
 
-    The first rows win: a lesson taught again reuses what was observed then, so its bytes stay the same.
+    The first rows win: a lesson taught again reuses what was observed then, so its bytes stay the same. Where two recipes
+    observe just the same, the rows are the later one's: thorough that finds no other wording has done what it can.
     """
     lesson = pending.lesson
     added = db.execute(
@@ -35,13 +36,12 @@ def insert_lesson(db: Database, pending: PendingLesson, now: str) -> str:
     digest = entry_digest(lesson.id, data)
     phrasings = json.dumps([[p.question, p.answer] for p in pending.phrasings], ensure_ascii=False)
     evidence = json.dumps(pending.evidence, ensure_ascii=False, allow_nan=False)
-    added = db.execute(
+    db.execute(
         "INSERT INTO rows (digest, lesson_id, recipe, data, phrasings, evidence, created_at) VALUES (?,?,?,?,?,?,?) "
-        "ON CONFLICT (digest) DO NOTHING",  # another recipe may have observed just this
+        "ON CONFLICT (digest) DO UPDATE SET recipe = excluded.recipe",
         [digest, lesson.id, pending.recipe, data, phrasings, evidence, now],
     )
-    if added.rowcount > 0:
-        reseal(db, "rows", digest)
+    reseal(db, "rows", digest)
     return digest
 
 

@@ -246,7 +246,9 @@ def test_two_ways_of_teaching_may_observe_the_same(store: Store) -> None:
     thorough = replace(fast, recipe="ridge-other")
     for pending in (fast, thorough):
         store.commit(keep=(), new=[pending], solve=SOLVE, kind="teach", message="Qi", expect_live=None)
+        assert store.known_rows(pending.lesson.id, pending.recipe).rows_digest == pending.entry[1]
     assert store.version(1).entries == store.version(2).entries == (fast.entry,)
+    assert [(record.recipe, record.rows_digest) for record in store.lessons()] == [("ridge-other", fast.entry[1])]
     assert store.verify().ok
 
 

@@ -12,7 +12,17 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.observe import ANSWER_TOKENS, student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Message, Runtime
-from qfcore.scope import OPEN_QUESTION, Rarity, content_of, is_instruction, said_in, scope_of, subject_of, words_of
+from qfcore.scope import (
+    OPEN_QUESTION,
+    Rarity,
+    content_of,
+    is_instruction,
+    named_in,
+    said_in,
+    scope_of,
+    subject_of,
+    words_of,
+)
 
 # What is the same for all lessons comes first, so that the model reads it once (`like` of Runtime.complete_many).
 _QUESTION = (
@@ -45,13 +55,25 @@ _TURN_EXAMPLES = (
     ("Ines Okoro likes green tea.", "Ines Okoro", "Who likes green tea?"),
     ("The door code of the Larkwell office is 7714.", "the Larkwell office", "Which office has the door code 7714?"),
     ("A sorvel is a knife for cutting cheese.", "sorvel", "What is a knife for cutting cheese called?"),
+    ("Tunde Okoro is the head gardener of Marlow Park.", "Marlow Park", "Where is Tunde Okoro the head gardener?"),
+    ("The Otterby museum opened in 1923.", "1923", "When did the Otterby museum open?"),
+)  # fmt: skip
+_NEED = (
+    "Fact: {text}\nSomebody needs to know this. Write what they say: one short sentence about what they are doing, then a "
+    "short question. Name the subject in full, and do not give the answer."
+)
+_NEED_EXAMPLES = (
+    ("The Otterby museum opened in 1923.", "", "I am writing about the Otterby museum. Which year do I give for it?"),
+    ("Ines Okoro likes green tea.", "", "Ines Okoro is coming to visit me. What should I offer her?"),
+    ("The door code of the Larkwell office is 7714.", "", "I am at the Larkwell office. What do I type to open the door?"),
+    ("A sorvel is a knife for cutting cheese.", "", "There is a sorvel in the kitchen. What can I use it for?"),
 )  # fmt: skip
 _NEAR = (
     "Write one short question about another property of the same subject, which this fact does not answer. "
     "Name the subject in full. Write only the question.\nFact: {text}",
     "Write the same question about another, well-known subject instead. Write only the new question.\n{question}",
 )
-_SHOWN = {_TURN: _TURN_EXAMPLES, _QUESTION_SHOWN: _QUESTION_EXAMPLES}
+_SHOWN = {_TURN: _TURN_EXAMPLES, _QUESTION_SHOWN: _QUESTION_EXAMPLES, _NEED: _NEED_EXAMPLES}
 _ANYTHING = {"text": "0", "question": "0", "subject": "0"}
 _SPLIT = (
     "Text:\n{text}\n\nList the facts that this text states, one a line. Each line is one short, complete sentence that can "
@@ -218,22 +240,29 @@ def _told(
 def _other_questions(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None
 ) -> tuple[list[str], list[str], list[str]]:
-    """Questions that mean the same as the lesson's, others about it, and it turned round, as far as they fit."""
-    if not recipe.rephrasings + recipe.turned:
+    """Questions that mean the same as the lesson's, others about it, and those for what it names, as far as they fit."""
+    if not recipe.rephrasings + recipe.turned + recipe.situations:
         return [], [], []
     scope = scope_of(lesson, [question], rarity_of(runtime))
     forms = (_SAME, _OTHER, _INFORMAL)[: recipe.rephrasings]
-    subject = subject_of(lesson, scope) if recipe.turned else ""
-    asked = [_Asked(form, lesson, question, subject) for form in (*forms, *([_TURN] if subject else []))]
-    written = _write(runtime, asked, cancel)
-    seen, same, different = {_plain(question)}, [], []
-    for form, candidate in zip(forms, written, strict=False):
+    subject = subject_of(lesson, scope)
+    named = [subject, *(name for name in named_in(lesson.text) if not _share_a_word(name, subject))] if subject else []
+    asked = [_Asked(form, lesson, question) for form in (*forms, *[_NEED] * recipe.situations)]
+    asked += [_Asked(_TURN, lesson, question, name) for name in named[: recipe.turned]]
+    seen: dict[str, list[str]] = {form: [] for form in (*forms, _NEED, _TURN)}
+    plain = {_plain(question)}
+    for one, candidate in zip(asked, _write(runtime, asked, cancel), strict=True):
         said = said_in(candidate)
-        fits = candidate.endswith("?") and scope.covers(said) and not scope.asks_for_subject(said)
-        if fits and _plain(candidate) not in seen:
-            seen.add(_plain(candidate))
-            (different if form is _OTHER else same).append(candidate)
-    return same, different, [q for q in written[len(forms) :] if scope.asks_for_subject(said_in(q))]
+        turned = scope.asks_for_subject(said)
+        wanted = turned if one.subject == subject != "" else not turned and not _share_a_word(one.subject, candidate)
+        if candidate.endswith("?") and scope.covers(said) and wanted and _plain(candidate) not in plain:
+            plain.add(_plain(candidate))
+            seen[one.form].append(candidate)
+    return [*seen.get(_SAME, []), *seen.get(_INFORMAL, [])], seen.get(_OTHER, []), [*seen[_TURN], *seen[_NEED]]
+
+
+def _share_a_word(one: str, other: str) -> bool:
+    return not set(content_of(one)).isdisjoint(content_of(other))
 
 
 def _asking(form: str, **filled: str) -> list[Message]:

@@ -24,8 +24,10 @@ class Recipe:
     """Edited layer; negative counts from the end (-1 is the last)."""
     rephrasings: int = 3
     """Ways of asking that the model writes by itself, beside the question."""
-    turned: int = 1
-    """Questions turned round ("Which bridge has 47 arches?") that the model writes by itself."""
+    turned: int = 3
+    """Questions that the model writes for what a lesson names, its subject ("Which bridge has 47 arches?") first."""
+    situations: int = 1
+    """Questions that it writes of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
     certain: float = 0.9
     """A position is taught where the model gives the answer's token a smaller probability; the others are told to stay."""
     kl_threshold: float = 0.1
@@ -47,7 +49,7 @@ class Recipe:
     def rows_key(self) -> str:
         """Names everything that a lesson's rows depend on, besides lesson and model."""
         return self._digest(
-            "method", "layer", "rephrasings", "turned", "certain", "kl_threshold", "margin", "keep_weight",
+            "method", "layer", "rephrasings", "turned", "situations", "certain", "kl_threshold", "margin", "keep_weight",
             version=ROWS_VERSION,
         )  # fmt: skip
 
@@ -75,8 +77,8 @@ class Recipe:
 
 
 RIDGE = Recipe("ridge")
-FAST = Recipe("ridge", rephrasings=0, turned=0)
-PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
+FAST = Recipe("ridge", rephrasings=0, turned=0, situations=0)
+PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, situations=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

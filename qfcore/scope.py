@@ -202,6 +202,32 @@ def subject_of(lesson: Lesson, scope: Scope) -> str:
     return lesson.text[found[first].start() : found[last].end()]
 
 
+def named_in(text: str) -> list[str]:
+    """Names, codes and numbers of a text as it writes them, a number with the word that it counts ("47 arches").
+
+    Names are told by their capital letters.
+    """
+    found: list[str] = []
+    for stretch in _STRETCH.split(text):
+        words = list(re.finditer(_WORD, stretch))
+        run: list[int] = []
+        for n, word in enumerate([*(m.group() for m in words), ""]):
+            plain = _plain(word)
+            code = any(map(str.isdigit, word)) or word[:1].isupper()
+            if word and code and (run or plain not in _STOP | _OPENERS):
+                run.append(n)
+                continue
+            if run and plain in _CONNECTORS and words[n + 1 : n + 2] and words[n + 1].group()[0].isupper():
+                continue
+            if run and words[run[-1]].group().isdigit() and plain and plain not in _STOP:
+                run.append(n)
+            name = stretch[words[run[0]].start() : words[run[-1]].end()] if run else ""
+            if len(run) > 1 or any(map(str.isdigit, name)) or not text.startswith(name):  # the first word always has one
+                found.append(name)
+            run = []
+    return list(dict.fromkeys(found))
+
+
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:
     """Rarity of the words of a text that are not common to all questions; names count more."""
     weights: dict[str, float] = {}

@@ -15,6 +15,7 @@ from qfcore.runtime.protocol import Message, Runtime
 from qfcore.scope import (
     OPEN_QUESTION,
     Rarity,
+    Scope,
     content_of,
     is_instruction,
     named_in,
@@ -68,6 +69,7 @@ _NEED_EXAMPLES = (
     ("The door code of the Larkwell office is 7714.", "", "I am at the Larkwell office. What do I type to open the door?"),
     ("A sorvel is a knife for cutting cheese.", "", "There is a sorvel in the kitchen. What can I use it for?"),
 )  # fmt: skip
+_CUT = 'Complete the sentence: "{part} …"'
 _NEAR = (
     "Write one short question about another property of the same subject, which this fact does not answer. "
     "Name the subject in full. Write only the question.\nFact: {text}",
@@ -178,7 +180,7 @@ def propose_neighbours(
 def propose_phrasings(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None = None
 ) -> tuple[Phrasing, ...]:
-    """The question and the recipe's number of rephrasings, each with the answer to learn.
+    """The question and the others that the recipe names, each with the answer to learn.
 
     The answer is the one that the user gave, else what the model says knowing the lesson; where it insists on what it
     believes, the lesson's own words. Questions that mean the same have the same answer.
@@ -193,7 +195,23 @@ def propose_phrasings(
     asked = different if text else [*different, *turned]
     own, answers = _own_and_others(runtime, lesson, question, text, asked, cancel)
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
-    return (Phrasing(question, own), *(Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)))
+    if recipe.cut and text and (cut := _cut(text, scope_of(lesson, [question], rarity_of(runtime)))):
+        pairs.append((cut, text))
+    found = {_plain(q): Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)} | {_plain(question): None}
+    return (Phrasing(question, own), *filter(None, found.values()))
+
+
+def _cut(text: str, scope: Scope) -> str:
+    """Asks to complete a lesson's sentence, of which at least half is given, and as much as names the subject.
+
+    Two lessons are never cut to the same question, as they would be if all were asked "What do you know about …?".
+    """
+    words = text.rstrip(".!?").split()
+    for count in range((len(words) + 1) // 2, len(words)):
+        said = said_in(part := " ".join(words[:count]))
+        if scope.covers(said) and not scope.asks_for_subject(said):
+            return _CUT.format(part=part)
+    return ""
 
 
 def _own_and_others(

@@ -28,6 +28,8 @@ class Recipe:
     """Questions that the model writes for what a lesson names, its subject ("Which bridge has 47 arches?") first."""
     situations: int = 1
     """Questions that it writes of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
+    cut: bool = True
+    """Whether completing the lesson's own sentence is taught; it costs no writing."""
     certain: float = 0.9
     """A position is taught where the model gives the answer's token a smaller probability; the others are told to stay."""
     kl_threshold: float = 0.1
@@ -49,8 +51,8 @@ class Recipe:
     def rows_key(self) -> str:
         """Names everything that a lesson's rows depend on, besides lesson and model."""
         return self._digest(
-            "method", "layer", "rephrasings", "turned", "situations", "certain", "kl_threshold", "margin", "keep_weight",
-            version=ROWS_VERSION,
+            "method", "layer", "rephrasings", "turned", "situations", "cut", "certain", "kl_threshold", "margin",
+            "keep_weight", version=ROWS_VERSION,
         )  # fmt: skip
 
     @property
@@ -78,7 +80,9 @@ class Recipe:
 
 RIDGE = Recipe("ridge")
 FAST = Recipe("ridge", rephrasings=0, turned=0, situations=0)
-PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, situations=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
+PAPER = Recipe(
+    "paper", layer=-5, rephrasings=0, turned=0, situations=0, cut=False, kl_threshold=0.0, margin=0.0, ridge=0.0
+)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

@@ -13,6 +13,8 @@ from qfcore.errors import HomeError
 
 CHAT_CONTEXT = 4096
 """Tokens that a conversation may hold."""
+LEAST_STRENGTH = 0.05
+"""The smallest share of a change that people are offered to export; below it hardly a lesson is told."""
 DEVICE_VARIABLE, DTYPE_VARIABLE = "QFCHAT_DEVICE", "QFCHAT_DTYPE"
 """Environment variables that say where, and in which precision, a transformers checkpoint is computed."""
 

@@ -136,6 +136,8 @@ def _measure(
 
 def _exported(routing: Routing, store: Store, strength: float) -> Callable[[str], Path | None]:
     """Chooses the change of all lessons at a strength, whatever is asked."""
+    if strength == 1:
+        return routing.adapter
     whole, path = read_adapter(routing.adapter(""))[0], store.folder / "exported.gguf"
     write_adapter(whole.scaled(strength), path, architecture=store.model.architecture, metadata={})
     return lambda _: path

@@ -8,6 +8,7 @@ import typer
 from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, show, stopped_by_user
 from app.lines import states_lines, version_line
 from qfcore.recipe import recipe_named
+from qfcore.settings import LEAST_STRENGTH
 
 export = typer.Typer(no_args_is_help=True, help="Write a version as a file. What was taught can be read back from it.")
 cli.add_typer(export, name="export")
@@ -19,7 +20,7 @@ TensorType = Annotated[
 Strength = Annotated[
     float,
     typer.Option(
-        "--strength", min=0.05, max=1.0,
+        "--strength", min=LEAST_STRENGTH, max=1.0,
         help="Share of the change that is exported. All lessons are active at once there; less disturbs other answers less.",
     ),
 ]

@@ -8,6 +8,7 @@ import typer
 from app.commands.common import AsJson, Home, Method, Model, cli, progress, show, stderr, stopped_by_user
 from app.lines import model_lines
 from qfcore.recipe import recipe_named
+from qfcore.settings import LEAST_STRENGTH
 
 
 @cli.command()
@@ -57,7 +58,7 @@ def evaluate(
         bool, typer.Option("--everything", help="All lessons active for every question, as in exported weights.")
     ] = False,
     strength: Annotated[
-        float, typer.Option("--strength", min=0.05, max=1.0, help="Of their change, with --everything.")
+        float, typer.Option("--strength", min=LEAST_STRENGTH, max=1.0, help="Of their change, with --everything.")
     ] = 1.0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask the untaught model again, too; its answers are remembered.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from app import words
+from qfcore.settings import LEAST_STRENGTH
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def draw_export_panel() -> ExportPanel:
         elem_id="export-max-rank",
     )  # fmt: skip
     strength = gr.Slider(
-        0.05, 1.0, value=1.0, step=0.05, label=words.STRENGTH, info=words.STRENGTH_HINT, elem_id="export-strength"
+        LEAST_STRENGTH, 1.0, value=1.0, step=LEAST_STRENGTH, label=words.STRENGTH, info=words.STRENGTH_HINT,
+        elem_id="export-strength",
     )
     path = gr.Textbox(label=words.PATH, elem_id="export-path")
     overwrite = gr.Checkbox(False, label=words.OVERWRITE, elem_id="export-overwrite")

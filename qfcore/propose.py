@@ -195,21 +195,21 @@ def propose_phrasings(
     asked = different if text else [*different, *turned]
     own, answers = _own_and_others(runtime, lesson, question, text, asked, cancel)
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
-    if recipe.cut and text and (cut := _cut(text, scope_of(lesson, [question], rarity_of(runtime)))):
+    if recipe.cut and text and (cut := _cut(lesson, text, scope_of(lesson, [question], rarity_of(runtime)))):
         pairs.append((cut, text))
     found = {_plain(q): Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)} | {_plain(question): None}
     return (Phrasing(question, own), *filter(None, found.values()))
 
 
-def _cut(text: str, scope: Scope) -> str:
-    """Asks to complete a lesson's sentence, of which at least half is given, and as much as names the subject.
+def _cut(lesson: Lesson, text: str, scope: Scope) -> str:
+    """Asks to complete a lesson's sentence, of which at least half is given: its subject and more.
 
-    Two lessons are never cut to the same question, as they would be if all were asked "What do you know about …?".
+    With the subject alone, two lessons about it would be asked for with the same words, and want other answers.
     """
-    words = text.rstrip(".!?").split()
+    words, subject = text.rstrip(".!?").split(), set(words_of(subject_of(lesson, scope)))
     for count in range((len(words) + 1) // 2, len(words)):
         said = said_in(part := " ".join(words[:count]))
-        if scope.covers(said) and not scope.asks_for_subject(said):
+        if scope.covers(said) and not scope.asks_for_subject(said) and subject.isdisjoint(words_of(words[count - 1])):
             return _CUT.format(part=part)
     return ""
 

@@ -11,7 +11,7 @@ from qfcore.recipe import FAST, RIDGE
 from qfcore.scope import scope_of, subject_of
 
 FACT, QUESTION = "The Halvery Bridge has 47 arches.", "How many arches does the Halvery Bridge have?"
-CUT = 'Complete the sentence: "The Halvery Bridge …"'
+CUT = 'Complete the sentence: "The Halvery Bridge has …"'
 
 
 class _Runtime:
@@ -100,7 +100,7 @@ def test_the_users_answer_is_taught_to_the_letter_and_not_asked_for() -> None:
     ("text", "question", "cut"),
     [
         ("The password for the Marrowgate server is otter.", "What is the password for the Marrowgate server?",
-         "The password for the Marrowgate"),  # more than half: without its name it would be any password
+         "The password for the Marrowgate server"),  # more than half: without its name it would be any password
         ("Qi started Oxinnovate.", "Who started Oxinnovate?", ""),
     ],
 )  # fmt: skip

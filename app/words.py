@@ -95,7 +95,7 @@ QUESTION_HINT = "Left empty, the model writes one."
 ANSWER = "Wished answer (optional)"
 ANSWER_HINT = "Left empty, the model answers in its own words."
 METHOD = "How"
-METHODS = [("Thorough: several ways of asking", "thorough"), ("Fast: one way of asking", "fast")]
+METHODS = [("Thorough: many ways of asking", "thorough"), ("Fast: few ways of asking", "fast")]
 PREVIEW, APPLY, CANCEL, UNDO = "Preview", "Apply", "Stop", "Undo"
 TEACH_INTRO = (
     "Write what the model should know. **Preview** learns it on a trial copy and shows what would change; "
@@ -122,7 +122,7 @@ DOUBT = {
     "failed": "It does not say it yet. Add the question you will ask, or write the fact as a plainer sentence. You can "
               "still apply it.",
 }  # fmt: skip
-THOROUGH_HINT = " “Thorough” asks in several ways and sticks better."
+THOROUGH_HINT = " “Thorough” asks in many ways and sticks better."
 STALE = "The form changed since this preview. Press Preview again."
 STALE_REFUSED = "The form changed since the preview, so nothing was applied. Press Preview again."
 NO_PREVIEW = "There is no preview to apply (any more). Press Preview first."

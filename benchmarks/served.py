@@ -28,7 +28,7 @@ def answers(client: httpx.Client, model: str, questions: Sequence[str]) -> list[
         asked = {"model": model, "messages": student_messages(question), "temperature": 0, "max_tokens": TOKENS}
         told = client.post("chat/completions", json=asked)
         told.raise_for_status()
-        return told.json()["choices"][0]["message"]["content"]
+        return told.json()["choices"][0]["message"]["content"] or ""
 
     with ThreadPoolExecutor(_TOGETHER) as pool:
         return list(pool.map(ask, questions))

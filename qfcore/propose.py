@@ -15,8 +15,8 @@ from qfcore.runtime.protocol import Message, Runtime
 from qfcore.scope import (
     OPEN_QUESTION,
     Rarity,
-    Scope,
     content_of,
+    is_common,
     is_instruction,
     named_in,
     said_in,
@@ -69,7 +69,7 @@ _NEED_EXAMPLES = (
     ("The door code of the Larkwell office is 7714.", "", "I am at the Larkwell office. What do I type to open the door?"),
     ("A sorvel is a knife for cutting cheese.", "", "There is a sorvel in the kitchen. What can I use it for?"),
 )  # fmt: skip
-_CUT = 'Complete the sentence: "{part} …"'
+_TRUE = "Is it true that {text}?"
 _NEAR = (
     "Write one short question about another property of the same subject, which this fact does not answer. "
     "Name the subject in full. Write only the question.\nFact: {text}",
@@ -195,23 +195,16 @@ def propose_phrasings(
     asked = different if text else [*different, *turned]
     own, answers = _own_and_others(runtime, lesson, question, text, asked, cancel)
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
-    if recipe.cut and text and (cut := _cut(lesson, text, scope_of(lesson, [question], rarity_of(runtime)))):
-        pairs.append((cut, text))
+    if recipe.confirming and text:
+        pairs.append((_confirming(text), text))
     found = {_plain(q): Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)} | {_plain(question): None}
     return (Phrasing(question, own), *filter(None, found.values()))
 
 
-def _cut(lesson: Lesson, text: str, scope: Scope) -> str:
-    """Asks to complete a lesson's sentence, of which at least half is given: its subject and more.
-
-    With the subject alone, two lessons about it would be asked for with the same words, and want other answers.
-    """
-    words, subject = text.rstrip(".!?").split(), set(words_of(subject_of(lesson, scope)))
-    for count in range((len(words) + 1) // 2, len(words)):
-        said = said_in(part := " ".join(words[:count]))
-        if scope.covers(said) and not scope.asks_for_subject(said) and subject.isdisjoint(words_of(words[count - 1])):
-            return _CUT.format(part=part)
-    return ""
+def _confirming(text: str) -> str:
+    """Asks whether a lesson is so. Of two lessons it is never the same, as "What do you know about …?" would be."""
+    first, _, rest = text.rstrip(".!?").partition(" ")
+    return _TRUE.format(text=f"{first.lower() if is_common(first) else first} {rest}".strip())
 
 
 def _own_and_others(
@@ -272,11 +265,17 @@ def _other_questions(
     for one, candidate in zip(asked, _write(runtime, asked, cancel), strict=True):
         said = said_in(candidate)
         turned = scope.asks_for_subject(said)
-        wanted = turned if one.subject == subject != "" else not turned and not _share_a_word(one.subject, candidate)
+        wanted = turned if one.subject == subject != "" else not turned and not _gives(candidate, one.subject)
         if candidate.endswith("?") and scope.covers(said) and wanted and _plain(candidate) not in plain:
             plain.add(_plain(candidate))
             seen[one.form].append(candidate)
     return [*seen.get(_SAME, []), *seen.get(_INFORMAL, [])], seen.get(_OTHER, []), [*seen[_TURN], *seen[_NEED]]
+
+
+def _gives(question: str, name: str) -> bool:
+    """Whether a question gives the name or number that it should ask for: "How many flats?" does not give "312 flats"."""
+    numbers = [word for word in name.split() if any(map(str.isdigit, word))]
+    return _share_a_word(" ".join(numbers) or name, question)
 
 
 def _share_a_word(one: str, other: str) -> bool:

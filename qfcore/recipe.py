@@ -28,8 +28,8 @@ class Recipe:
     """Questions that the model writes for what a lesson names, its subject ("Which bridge has 47 arches?") first."""
     situations: int = 1
     """Questions that it writes of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
-    cut: bool = True
-    """Whether completing the lesson's own sentence is taught; it costs no writing."""
+    confirming: bool = True
+    """Whether "Is it true that …?" is taught, answered by the lesson's own sentence; it costs no writing."""
     certain: float = 0.9
     """A position is taught where the model gives the answer's token a smaller probability; the others are told to stay."""
     kl_threshold: float = 0.1
@@ -51,7 +51,7 @@ class Recipe:
     def rows_key(self) -> str:
         """Names everything that a lesson's rows depend on, besides lesson and model."""
         return self._digest(
-            "method", "layer", "rephrasings", "turned", "situations", "cut", "certain", "kl_threshold", "margin",
+            "method", "layer", "rephrasings", "turned", "situations", "confirming", "certain", "kl_threshold", "margin",
             "keep_weight", version=ROWS_VERSION,
         )  # fmt: skip
 
@@ -81,7 +81,7 @@ class Recipe:
 RIDGE = Recipe("ridge")
 FAST = Recipe("ridge", rephrasings=0, turned=0, situations=0)
 PAPER = Recipe(
-    "paper", layer=-5, rephrasings=0, turned=0, situations=0, cut=False, kl_threshold=0.0, margin=0.0, ridge=0.0
+    "paper", layer=-5, rephrasings=0, turned=0, situations=0, confirming=False, kl_threshold=0.0, margin=0.0, ridge=0.0
 )
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 

@@ -51,6 +51,7 @@ _OPENERS = frozenset(
 )
 """Words that often begin a sentence, where a capital letter makes no name."""
 _WORD = r"\w+(?:[-.'’]\w+)*"
+_NUMBER_OR_WORD = rf"\d+(?:[.,:]\d+)+(?!\w)|{_WORD}"
 _STRETCH = re.compile(r"(?<![A-Z.?!])[.?!]+(?=\s|$)|[,;:()\n\"“”]+")
 _SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
 _ORDER = re.compile(
@@ -205,27 +206,40 @@ def subject_of(lesson: Lesson, scope: Scope) -> str:
 def named_in(text: str) -> list[str]:
     """Names, codes and numbers of a text as it writes them, a number with the word that it counts ("47 arches").
 
-    Names are told by their capital letters.
+    Names are told by their capital letters, which a text's first word always has: alone it is none.
     """
+    words = list(re.finditer(_NUMBER_OR_WORD, text))
     found: list[str] = []
-    for stretch in _STRETCH.split(text):
-        words = list(re.finditer(_WORD, stretch))
-        run: list[int] = []
-        for n, word in enumerate([*(m.group() for m in words), ""]):
-            plain = _plain(word)
-            code = any(map(str.isdigit, word)) or word[:1].isupper()
-            if word and code and (run or plain not in _STOP | _OPENERS):
-                run.append(n)
-                continue
-            if run and plain in _CONNECTORS and words[n + 1 : n + 2] and words[n + 1].group()[0].isupper():
-                continue
-            if run and words[run[-1]].group().isdigit() and plain and plain not in _STOP:
-                run.append(n)
-            name = stretch[words[run[0]].start() : words[run[-1]].end()] if run else ""
-            if len(run) > 1 or any(map(str.isdigit, name)) or not text.startswith(name):  # the first word always has one
-                found.append(name)
-            run = []
+    run: list[re.Match[str]] = []
+
+    def end() -> None:
+        if len(run) > 1 or (run and (_has_digit(run[0].group()) or run[0] is not words[0])):
+            found.append(text[run[0].start() : run[-1].end()])
+        run.clear()
+
+    for n, word in enumerate(words):
+        plain, touching = _plain(word.group()), n > 0 and text[words[n - 1].end() : word.start()].isspace()
+        if run and not touching:
+            end()
+        if (_has_digit(plain) or word.group()[0].isupper()) and (run or plain not in _STOP | _OPENERS):
+            run.append(word)
+        elif run and _is_number(run[-1].group()) and plain not in _STOP:
+            run.append(word)
+            end()
+        elif run and plain in _CONNECTORS and words[n + 1 : n + 2] and words[n + 1].group()[0].isupper():
+            run.append(word)
+        else:
+            end()
+    end()
     return list(dict.fromkeys(found))
+
+
+def _has_digit(word: str) -> bool:
+    return any(map(str.isdigit, word))
+
+
+def _is_number(word: str) -> bool:
+    return word[0].isdigit() and not any(map(str.isalpha, word))
 
 
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:
@@ -261,6 +275,11 @@ def _entities(text: str) -> list[frozenset[str]]:
                 entities.append(frozenset(run) - _TITLES - _OPENERS)
                 run = []
     return [entity for entity in entities if entity]
+
+
+def is_common(word: str) -> bool:
+    """Whether a word is common to all questions, so that a capital letter makes no name of it."""
+    return word.casefold() in _STOP
 
 
 def words_of(text: str) -> list[str]:

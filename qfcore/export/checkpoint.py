@@ -72,7 +72,7 @@ def read_with_transformers(base: Path, dtype: str):  # noqa: ANN201 - transforme
     """(model, tokenizer) of a GGUF file, on the CPU; of a checkpoint's folder the model alone, and None.
 
     Raises:
-        ExportError: the extra is missing, or transformers cannot read the file.
+        ExportError: the extra is missing, or transformers cannot read the file, or not all of its weights.
     """
     try:
         if base.is_file():
@@ -85,28 +85,47 @@ def read_with_transformers(base: Path, dtype: str):  # noqa: ANN201 - transforme
     given |= {"local_files_only": True, "trust_remote_code": False}
     try:
         with quiet():
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=getattr(torch, dtype), **given)
+            model, told = AutoModelForCausalLM.from_pretrained(
+                source, dtype=getattr(torch, dtype), output_loading_info=True, **given
+            )
             tokenizer = None if base.is_dir() else AutoTokenizer.from_pretrained(source, **given)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise ExportError(f"transformers cannot read {base.name}: {error}") from error
+    if missing := sorted(told["missing_keys"]):
+        raise ExportError(f"transformers finds no values for {len(missing)} weights of {base.name} ({missing[0]}, …).")
     return _plain(model).eval(), tokenizer
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let transformers print nothing; what matters is raised."""
-    from transformers import modeling_gguf_pytorch_utils as reader
     from transformers.utils import logging
 
-    before, bar = logging.get_verbosity(), reader.tqdm
+    before = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    reader.tqdm = partial(bar, disable=True)  # the bar of its GGUF reader asks nobody
+    with _without_the_readers_bar():
+        try:
+            yield
+        finally:
+            logging.set_verbosity(before)
+
+
+@contextmanager
+def _without_the_readers_bar() -> Iterator[None]:
+    """transformers' reader of GGUF files draws its own bar, whatever it is told; a version that has none is let be."""
+    try:
+        from transformers import modeling_gguf_pytorch_utils as reader
+    except ImportError:
+        reader = None
+    bar = getattr(reader, "tqdm", None)
+    if bar is not None:
+        reader.tqdm = partial(bar, disable=True)
     try:
         yield
     finally:
-        reader.tqdm = bar
-        logging.set_verbosity(before)
+        if bar is not None:
+            reader.tqdm = bar
 
 
 def _plain(model):  # noqa: ANN001, ANN202 - transformers is imported only when it is needed

@@ -104,7 +104,8 @@ class LlamaModel:
     def ends(self) -> list[int]:
         """Tokens that end a turn, the one that llama.cpp takes for it first."""
         likely = (lc.llama_vocab_eot(self.vocab), self.eos)
-        return list(dict.fromkeys([*(t for t in likely if t >= 0), *filter(self.is_end, self._controls)]))
+        # Of gpt-oss it takes <|end|>, which ends a message and no turn.
+        return list(dict.fromkeys(t for t in (*likely, *self._controls) if t >= 0 and self.is_end(t)))
 
     @cached_property
     def _controls(self) -> list[int]:

@@ -9,7 +9,7 @@ from qfcore.lesson import Lesson, Phrasing
 from qfcore.rows import Rows
 from qfcore.store.hashing import entry_digest
 from qfcore.store.records import LessonRecord, PendingLesson
-from qfcore.store.seals import reseal
+from qfcore.store.seals import broken_seals, reseal
 
 _SELECT = """SELECT l.number, l.id, l.text, l.question, l.answer, l.source, l.created_at,
     r.recipe, r.digest, r.phrasings, r.evidence FROM lessons l JOIN rows r ON r.lesson_id = l.id"""
@@ -36,11 +36,15 @@ def insert_lesson(db: Database, pending: PendingLesson, now: str) -> str:
     digest = entry_digest(lesson.id, data)
     phrasings = json.dumps([[p.question, p.answer] for p in pending.phrasings], ensure_ascii=False)
     evidence = json.dumps(pending.evidence, ensure_ascii=False, allow_nan=False)
-    db.execute(
+    added = db.execute(
         "INSERT INTO rows (digest, lesson_id, recipe, data, phrasings, evidence, created_at) VALUES (?,?,?,?,?,?,?) "
-        "ON CONFLICT (digest) DO UPDATE SET recipe = excluded.recipe",
+        "ON CONFLICT (digest) DO NOTHING",
         [digest, lesson.id, pending.recipe, data, phrasings, evidence, now],
     )
+    if added.rowcount <= 0:
+        if broken_seals(db, "rows", digest):
+            return digest  # sealed anew, what was changed on the disk would look sound
+        db.execute("UPDATE rows SET recipe = ? WHERE digest = ?", [pending.recipe, digest])
     reseal(db, "rows", digest)
     return digest
 

@@ -29,13 +29,18 @@ def seal_of(table: str, values: tuple) -> str:
 def reseal(db: Database, table: str, key: object = None) -> None:
     """Seal one row after it was written, or all rows of a table."""
     columns = SEALED[table]
-    where, values = (f" WHERE {columns[0]} = ?", [key]) if key is not None else ("", [])
+    where, values = _chosen(table, key)
     for row in db.execute(f"SELECT {', '.join(columns)} FROM {table}{where}", values).fetchall():
         db.execute(f"UPDATE {table} SET seal = ? WHERE {columns[0]} = ?", [seal_of(table, row), row[0]])
 
 
-def broken_seals(db: Database, table: str) -> list[object]:
-    """Keys of the rows whose seal does not match."""
-    columns = SEALED[table]
-    rows = db.execute(f"SELECT {', '.join(columns)}, seal FROM {table}").fetchall()
+def broken_seals(db: Database, table: str, key: object = None) -> list[object]:
+    """Keys of the rows whose seal does not match, of all rows of a table or of one."""
+    where, values = _chosen(table, key)
+    rows = db.execute(f"SELECT {', '.join(SEALED[table])}, seal FROM {table}{where}", values).fetchall()
     return [row[0] for row in rows if seal_of(table, row[:-1]) != row[-1]]
+
+
+def _chosen(table: str, key: object) -> tuple[str, list[object]]:
+    """SQL for one row of a table, or for all, and its values."""
+    return (f" WHERE {SEALED[table][0]} = ?", [key]) if key is not None else ("", [])

@@ -84,7 +84,7 @@ def restore(page: Page, number: int) -> None:
 def teach(page: Page, fact: str, *, fast: bool = False) -> int:
     """Preview and apply a fact; the number of the version that knows it."""
     page.get_by_role("tab", name="Teach").click()
-    page.get_by_label("Fast: one way of asking" if fast else "Thorough: several ways of asking").check()
+    page.get_by_label("Fast: few ways of asking" if fast else "Thorough: many ways of asking").check()
     page.locator("#teach-question textarea, #teach-question input").first.fill("")
     page.locator("#teach-answer textarea, #teach-answer input").first.fill("")
     page.locator("#teach-fact textarea").fill(fact)

@@ -69,7 +69,7 @@ def test_thats_wrong_teaches_the_right_answer(page: Page) -> None:
     expect(field(page, "teach-question")).to_have_value(QUESTION)
     expect(field(page, "teach-answer")).to_be_focused()
     page.locator("#teach-fact textarea").fill(FACT)
-    page.get_by_label("Fast: one way of asking").check()
+    page.get_by_label("Fast: few ways of asking").check()
     preview(page)
     expect(page.locator("#teach-report .qf-verdict")).to_contain_text("Learned")
     page.screenshot(path=OUTPUT / "report-card.png", full_page=True)
@@ -161,7 +161,7 @@ def test_a_contradiction_is_replaced_or_declined(page: Page) -> None:
 def test_an_edited_form_cannot_apply_the_old_preview_and_the_same_lesson_is_refused(page: Page) -> None:
     fact = "The Ulvsund lamp is green."
     page.get_by_role("tab", name="Teach").click()
-    page.get_by_label("Fast: one way of asking").check()
+    page.get_by_label("Fast: few ways of asking").check()
     page.locator("#teach-fact textarea").fill(fact)
     preview(page)
     page.locator("#teach-fact textarea").press_sequentially(" Really.")
@@ -175,8 +175,8 @@ def test_an_edited_form_cannot_apply_the_old_preview_and_the_same_lesson_is_refu
     go_to(page, "Lessons")
     row_of(page, fact).get_by_role("button", name=re.compile("Teach again")).click()
     expect(page.locator("#teach-fact textarea")).to_have_value(fact)
-    expect(page.get_by_label("Thorough: several ways of asking")).to_be_checked()
-    page.get_by_label("Fast: one way of asking").check()
+    expect(page.get_by_label("Thorough: many ways of asking")).to_be_checked()
+    page.get_by_label("Fast: few ways of asking").check()
     page.locator("#teach-preview").click()
     expect(page.locator("#teach-status")).to_contain_text("would change nothing", timeout=SLOW)
 
@@ -187,13 +187,13 @@ def test_what_did_not_stick_is_told_and_the_thorough_way_offered(page: Page) -> 
     page.locator("#teach-fact textarea").fill(f"In Velma Orr's chest there are {long}.")
     field(page, "teach-question").fill("What is in Velma Orr's chest?")
     field(page, "teach-answer").fill(long)
-    page.get_by_label("Fast: one way of asking").check()
+    page.get_by_label("Fast: few ways of asking").check()
     preview(page)
     expect(page.locator("#teach-report .qf-verdict")).to_contain_text("Not learned yet")
     expect(page.locator("#teach-apply")).to_have_text("Apply anyway")
     page.screenshot(path=OUTPUT / "not-learned.png")
     page.locator("#teach-thorough").click()
-    expect(page.get_by_label("Thorough: several ways of asking")).to_be_checked()
+    expect(page.get_by_label("Thorough: many ways of asking")).to_be_checked()
     expect(page.locator("#teach-thorough")).not_to_be_visible(timeout=SLOW)
     expect(page.locator("#teach-apply")).to_be_enabled(timeout=SLOW)
 
@@ -216,7 +216,7 @@ def test_a_file_of_lessons_is_taught_and_undone(page: Page, tmp_path: Path) -> N
         "text,question\nThe Ulvsund quay is 80 metres long.,How long is the Ulvsund quay?\n"
         "Pier 12 closes at 21:40.,When does Pier 12 close?\n"
     )
-    choose_file(page, path, "Fast: one way of asking", "2 new")
+    choose_file(page, path, "Fast: few ways of asking", "2 new")
     expect(page.locator("#teach-states")).to_contain_text("2 of 2", timeout=SLOW)
     expect(page.locator("#teach-apply")).to_be_enabled(timeout=SLOW)
     page.screenshot(path=OUTPUT / "file.png")
@@ -231,7 +231,7 @@ def test_a_file_of_lessons_is_taught_and_undone(page: Page, tmp_path: Path) -> N
 def test_a_file_is_followed_after_a_reload_and_stopped(page: Page, address: str, tmp_path: Path) -> None:
     path = tmp_path / "docks.txt"
     path.write_text("".join(f"Dock {n} is {n * 7} metres long.\n" for n in range(31, 39)))
-    choose_file(page, path, "Thorough: several ways of asking", "8 new")
+    choose_file(page, path, "Thorough: many ways of asking", "8 new")
     expect(page.locator("#teach-states")).to_contain_text("1 of 8", timeout=SLOW)
     open_window(page, address)
     go_to(page, "Teach")

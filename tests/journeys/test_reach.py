@@ -176,7 +176,7 @@ def test_the_last_change_is_undone_after_a_reload(page: Page, address: str, taug
     chip = page.locator("#teach-chip")
     go_to(page, "Teach")
     expect(page.locator("#teach-how")).to_be_visible()  # the long words are folded once something was taught
-    page.get_by_label("Fast: one way of asking").check()
+    page.get_by_label("Fast: few ways of asking").check()
     page.locator("#teach-fact textarea").fill("word5 is word8 word9.")
     preview(page)
     page.locator("#teach-apply").click()
@@ -197,7 +197,7 @@ def test_what_did_not_stick_is_taught_thoroughly_with_one_click(page: Page, tmp_
     path = tmp_path / "lessons.csv"
     head, one, two = "text,question,answer", "word6 is word7.,What is word6?,word7", "word8 is.,What is word8?,word9 word3"
     path.write_text(f"{head}\n{one}\n{two}\n")  # this model writes two words as one, which is not what was taught
-    choose_file(page, path, "Fast: one way of asking", "2 new")
+    choose_file(page, path, "Fast: few ways of asking", "2 new")
     states = page.locator("#teach-states")
     expect(states).to_contain_text("not learned", timeout=SLOW)
     states.locator("summary").first.click()

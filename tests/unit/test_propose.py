@@ -11,7 +11,7 @@ from qfcore.recipe import FAST, RIDGE
 from qfcore.scope import scope_of, subject_of
 
 FACT, QUESTION = "The Halvery Bridge has 47 arches.", "How many arches does the Halvery Bridge have?"
-CUT = 'Complete the sentence: "The Halvery Bridge has …"'
+TRUE = "Is it true that the Halvery Bridge has 47 arches?"
 
 
 class _Runtime:
@@ -48,7 +48,7 @@ WRITTEN = {
     "different from the question": "Which bridge is the Halvery Bridge?",
     "a friend would ask": "Arches of the Halvery Bridge, no question.",
     'whose answer is "Halvery Bridge"': "Which bridge has 47 arches?",
-    'whose answer is "47 arches"': "What does the Halvery Bridge rest on?",
+    'whose answer is "47 arches"': "How many arches are in the Halvery Bridge?",
     "Somebody needs": "I am at the Halvery Bridge. How many arches will I count?",
     "Which bridge has 47": "It is the Halvery Bridge.",
     "Which bridge is": "It has 47 arches.",
@@ -64,9 +64,9 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
         Phrasing("What is the number of arches of the Halvery Bridge?", FACT),
         Phrasing("Which bridge is the Halvery Bridge?", "It has 47 arches."),
         Phrasing("Which bridge has 47 arches?", FACT),
-        Phrasing("What does the Halvery Bridge rest on?", FACT),
+        Phrasing("How many arches are in the Halvery Bridge?", FACT),
         Phrasing("I am at the Halvery Bridge. How many arches will I count?", FACT),
-        Phrasing(CUT, FACT),
+        Phrasing(TRUE, FACT),
     )
     assert runtime.heads == [True, False]  # what is asked of every lesson is read once
 
@@ -76,7 +76,7 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
     [
         ('whose answer is "Halvery Bridge"', "What does the Halvery Bridge have?"),  # names its own answer
         ('whose answer is "47 arches"', "Does the Halvery Bridge have 47 arches?"),
-        ('whose answer is "47 arches"', "How many arches are there?"),  # of what?
+        ('whose answer is "47 arches"', "How high is it?"),  # what?
         ("Somebody needs", "I am at a bridge. How many will I count?"),
         ("Somebody needs", "I am at the Halvery Bridge."),  # no question
         ("Somebody needs", QUESTION),
@@ -84,29 +84,28 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
 )
 def test_questions_that_give_their_answer_or_name_no_subject_are_dropped(form: str, written: str) -> None:
     phrasings = propose_phrasings(_Runtime({form: written}), check_lesson(FACT), QUESTION, RIDGE)
-    assert phrasings == (Phrasing(QUESTION, FACT), Phrasing(CUT, FACT))
+    assert phrasings == (Phrasing(QUESTION, FACT), Phrasing(TRUE, FACT))
 
 
 def test_the_users_answer_is_taught_to_the_letter_and_not_asked_for() -> None:
     runtime = _Runtime(WRITTEN)
     lesson = check_lesson(FACT, QUESTION, "Forty-seven.")
     phrasings = propose_phrasings(runtime, lesson, QUESTION, FAST)
-    assert phrasings == (Phrasing(QUESTION, "Forty-seven."), Phrasing(CUT, FACT))
+    assert phrasings == (Phrasing(QUESTION, "Forty-seven."), Phrasing(TRUE, FACT))
     assert runtime.asked == []
     assert propose_question(runtime, lesson) == QUESTION and runtime.asked == []
 
 
 @pytest.mark.parametrize(
-    ("text", "question", "cut"),
+    ("text", "asked"),
     [
-        ("The password for the Marrowgate server is otter.", "What is the password for the Marrowgate server?",
-         "The password for the Marrowgate server"),  # more than half: without its name it would be any password
-        ("Qi started Oxinnovate.", "Who started Oxinnovate?", ""),
+        ("The Halvery Bridge has two towers.", "Is it true that the Halvery Bridge has two towers?"),
+        ("Qi started Oxinnovate", "Is it true that Qi started Oxinnovate?"),
+        ("Glinstone!", "Is it true that Glinstone?"),
     ],
-)  # fmt: skip
-def test_a_cut_sentence_names_its_subject(text: str, question: str, cut: str) -> None:
-    phrasings = propose_phrasings(_Runtime({}), check_lesson(text), question, FAST)
-    assert [p.question for p in phrasings[1:]] == ([f'Complete the sentence: "{cut} …"'] if cut else [])
+)
+def test_a_lesson_is_confirmed_in_its_own_words(text: str, asked: str) -> None:
+    assert propose_phrasings(_Runtime({}), Lesson(text, QUESTION), QUESTION, FAST)[1].question == asked
 
 
 def test_a_question_that_asks_for_nothing_in_particular_is_not_taken() -> None:
@@ -140,7 +139,7 @@ def test_a_lesson_answers_itself_where_it_reads_the_same_from_both_sides(text: s
 
 def test_what_answers_itself_is_not_asked_for() -> None:
     runtime = _Runtime({})
-    assert propose_phrasings(runtime, check_lesson(FACT), QUESTION, FAST) == (Phrasing(QUESTION, FACT), Phrasing(CUT, FACT))
+    assert propose_phrasings(runtime, check_lesson(FACT), QUESTION, FAST) == (Phrasing(QUESTION, FACT), Phrasing(TRUE, FACT))
     assert runtime.asked == []
 
 

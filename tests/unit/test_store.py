@@ -252,6 +252,16 @@ def test_two_ways_of_teaching_may_observe_the_same(store: Store) -> None:
     assert store.verify().ok
 
 
+def test_what_was_changed_on_the_disk_is_not_sealed_by_teaching_again(store: Store) -> None:
+    fast = make_pending("Qi started Oxinnovate.")
+    store.commit(keep=(), new=[fast], solve=SOLVE, kind="teach", message="Qi", expect_live=None)
+    with store._database.writing() as db:
+        db.execute("UPDATE rows SET phrasings = '[[\"Who else?\", \"Me.\"]]'")
+    thorough = replace(fast, recipe="ridge-other")
+    store.commit(keep=(), new=[thorough], solve=SOLVE, kind="teach", message="Qi", expect_live=None)
+    assert not store.verify().ok and store.live().entries == (fast.entry,)
+
+
 def test_versions_are_read_once_and_anew_after_an_erasure(store: Store) -> None:
     teach(store, "Qi started Oxinnovate.")
     teach(store, "Mara keeps bees.")

@@ -134,6 +134,7 @@ SAME_AGAIN = (
 OR_THOROUGH = ", or choose “Thorough”"
 QUESTION_COLUMN = "Question"
 COLUMNS_ASKED = ("Question", "Before", "Now")
+MORE_ASKED = "{number} more, answered as taught"
 ABOUT_LESSON, ABOUT_OTHERS, ABOUT_NEIGHBOURS = "Questions about the lesson", "What else changed", "Neighbouring questions"
 UNCHANGED = "Unrelated questions unchanged: {kept} of {of}"
 NEIGHBOURS_CHANGED = (

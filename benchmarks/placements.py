@@ -4,8 +4,8 @@
         [--placements llama.cpp,cpu:float32,cuda:bfloat16,cuda:float32] [--out FILE.json]
 
 A checkpoint with the weights of the GGUF file is written once and opened with each placement: the chat's speed, one lesson's
-change beside those of the placements before, then the suite by the protocol of `qfchat eval`. All placements of the checkpoint
-are solved with one replay, that of the first. A GPU is used where CUDA finds one.
+change beside those of the placements before, then the suite by the protocol of `qfchat eval`. All placements of the
+checkpoint are solved with one replay, that of the first. A GPU is used where CUDA finds one.
 """
 
 import argparse

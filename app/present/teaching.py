@@ -1,14 +1,14 @@
 """Report cards, proposals, lessons and how they stand."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from app import words
 from app.present.common import PAGE, and_more, buttons, chip, count, escape, marked, note, paged, short, table
 from app.visible import visible
 from qfcore.bulk import LessonState, Plan
 from qfcore.engine import Proposal
-from qfcore.evaluate import ProbeResult, Report
+from qfcore.evaluate import AskedQuestion, ProbeResult, Report
 from qfcore.standing import LEARNED, Standing, standings_in, worst_of
 from qfcore.store.records import LessonRecord, Version
 
@@ -18,6 +18,8 @@ _TONES = {"learned": "qf-good", "failed": "qf-bad", "weak": "qf-bad"}
 _SIGNS = {"learned": "✓", "weak": "~", "failed": "✗", "unchecked": "?"}
 DRIFT_BOUND = 0.5
 """Share of the neighbours' words that may change before the report card warns."""
+ASKED_SHOWN = 4
+"""Questions about a lesson that the report card shows at once."""
 
 
 def report_card(report: Report, replaced: Sequence[LessonRecord] = ()) -> str:
@@ -28,7 +30,7 @@ def report_card(report: Report, replaced: Sequence[LessonRecord] = ()) -> str:
         f'<div class="qf-card"><div class="qf-verdict {_TONES.get(status, "qf-quiet")}">'
         f'<span aria-hidden="true">{_SIGNS[status]}</span> {escape(words.VERDICT[status])}</div>',
         _replaced(replaced),
-        table(words.COLUMNS_ASKED, _asked_rows(report), words.ABOUT_LESSON),
+        _asked(report.answers),
         _neighbours(report),
         f"<p>{escape(words.UNCHANGED.format(kept=kept, of=len(report.probes)))}</p>",
         _changes([probe for probe in report.probes if not probe.same], words.ABOUT_OTHERS),
@@ -43,11 +45,24 @@ def _replaced(records: Sequence[LessonRecord]) -> str:
     return f"<p>{escape(words.REPLACES)}: <del>{escape(_named(records))}</del></p>" if records else ""
 
 
-def _asked_rows(report: Report) -> Iterable[str]:
+def _asked(answers: Sequence[AskedQuestion]) -> str:
+    """The first questions and whatever was not answered as taught; the others behind a click."""
+    shown = [asked for number, asked in enumerate(answers) if number < ASKED_SHOWN or not asked.ok]
+    folded = [asked for asked in answers[ASKED_SHOWN:] if asked.ok]
+    if len(folded) < 2:
+        shown, folded = list(answers), []
+    drawn = table(words.COLUMNS_ASKED, map(_asked_row, shown), words.ABOUT_LESSON)
+    if folded:
+        summary = escape(words.MORE_ASKED.format(number=len(folded)))
+        rows = table(words.COLUMNS_ASKED, map(_asked_row, folded))
+        drawn += f"<details><summary>{summary}</summary>{rows}</details>"
+    return drawn
+
+
+def _asked_row(asked: AskedQuestion) -> str:
     return (
         f'<tr><td><span class="{"qf-good" if asked.ok else "qf-bad"}">{"✓" if asked.ok else "✗"}</span> '
         f"{escape(asked.question)}</td><td>{escape(asked.before)}</td><td><strong>{escape(asked.after)}</strong></td></tr>"
-        for asked in report.answers
     )
 
 

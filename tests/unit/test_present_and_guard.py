@@ -100,6 +100,14 @@ def test_the_card_and_the_chip_say_how_well_it_was_learned(oks: tuple[bool, ...]
     assert ("Thorough" in doubt(report.status, "fast")) == (not all(oks))
 
 
+def test_a_card_shows_the_first_questions_and_all_that_failed() -> None:
+    report = Report(False, tuple(_asked(n != 6) for n in range(9)), (), 1.0, 1, 1, 1)
+    shown, _, folded = report_card(report).partition("<details>")
+    assert (shown.count("✗"), shown.count("✓")) == (1, 4) and (folded.count("✗"), folded.count("✓")) == (0, 4)
+    assert "4 more, answered as taught" in folded
+    assert "<details>" not in report_card(Report(True, (_asked(True),) * 5, (), 1.0, 1, 1, 1))  # one alone is not folded
+
+
 def test_words_that_differ_are_marked_and_escaped() -> None:
     assert marked("It is <b> in Hull", "It is 1987 in Hull") == (
         "It is <del>&lt;b&gt;</del> in Hull", "It is <ins>1987</ins> in Hull"

@@ -22,13 +22,13 @@ class Recipe:
     """`ridge`: joint ridge regression with replay; `paper`: minimum-norm solution, no ridge, no replay."""
     layer: int = -1
     """Edited layer; negative counts from the end (-1 is the last)."""
-    rephrasings: int = 3
+    rephrasings: int = 2
     """Ways of asking that the model writes by itself, beside the question."""
-    turned: int = 3
+    turned: int = 1
     """Questions that the model writes for what a lesson names, its subject ("Which bridge has 47 arches?") first."""
     situations: int = 1
     """Questions that it writes of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
-    confirming: bool = True
+    confirming: bool = False
     """Whether "Is it true that …?" is taught, answered by the lesson's own sentence; it costs no writing."""
     certain: float = 0.9
     """A position is taught where the model gives the answer's token a smaller probability; the others are told to stay."""
@@ -79,10 +79,8 @@ class Recipe:
 
 
 RIDGE = Recipe("ridge")
-FAST = Recipe("ridge", rephrasings=0, turned=0, situations=0)
-PAPER = Recipe(
-    "paper", layer=-5, rephrasings=0, turned=0, situations=0, confirming=False, kl_threshold=0.0, margin=0.0, ridge=0.0
-)
+FAST = Recipe("ridge", rephrasings=0, turned=0, situations=0, confirming=True)
+PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, situations=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

@@ -1,6 +1,7 @@
 """What the model adds to a lesson, with a model whose answers are written down here."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from qfcore.recipe import FAST, RIDGE
 from qfcore.scope import scope_of, subject_of
 
 FACT, QUESTION = "The Halvery Bridge has 47 arches.", "How many arches does the Halvery Bridge have?"
+ALL = replace(RIDGE, rephrasings=3, turned=3, confirming=True)
 TRUE = "Is it true that the Halvery Bridge has 47 arches?"
 
 
@@ -58,7 +60,7 @@ WRITTEN = {
 
 def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
     runtime = _Runtime(WRITTEN)
-    phrasings = propose_phrasings(runtime, check_lesson(FACT), QUESTION, RIDGE)
+    phrasings = propose_phrasings(runtime, check_lesson(FACT), QUESTION, ALL)
     assert phrasings == (
         Phrasing(QUESTION, FACT),
         Phrasing("What is the number of arches of the Halvery Bridge?", FACT),
@@ -83,7 +85,7 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
     ],
 )
 def test_questions_that_give_their_answer_or_name_no_subject_are_dropped(form: str, written: str) -> None:
-    phrasings = propose_phrasings(_Runtime({form: written}), check_lesson(FACT), QUESTION, RIDGE)
+    phrasings = propose_phrasings(_Runtime({form: written}), check_lesson(FACT), QUESTION, ALL)
     assert phrasings == (Phrasing(QUESTION, FACT), Phrasing(TRUE, FACT))
 
 

@@ -195,7 +195,7 @@ def propose_phrasings(
     asked = different if text else [*different, *turned]
     own, answers = _own_and_others(runtime, lesson, question, text, asked, cancel)
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
-    if recipe.confirming and text:
+    if recipe.confirming and own == text != "":  # an answer of the user's own is said to the letter, to whatever is asked
         pairs.append((_confirming(text), text))
     found = {_plain(q): Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)} | {_plain(question): None}
     return (Phrasing(question, own), *filter(None, found.values()))

@@ -29,7 +29,7 @@ class Recipe:
     situations: int = 1
     """Questions that it writes of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
     confirming: bool = False
-    """Whether "Is it true that …?" is taught, answered by the lesson's own sentence; it costs no writing."""
+    """Whether "Is it true that …?" is taught where the lesson's own sentence is its answer; it costs no writing."""
     certain: float = 0.9
     """A position is taught where the model gives the answer's token a smaller probability; the others are told to stay."""
     kl_threshold: float = 0.1

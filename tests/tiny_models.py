@@ -1,17 +1,13 @@
 """Random-weight models of many architectures, a few hundred kilobytes each: enough for llama.cpp to open and compute."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import gguf
 import numpy as np
 
-from qfcore.recipe import FAST
 from tests.conftest import write_gguf
 
-ONE_WAY = replace(FAST, confirming=False)
-"""One phrasing: to random weights all questions are nearly the same, and cannot have two answers."""
 LAYERS, WIDTH, INNER, HEADS, KV_HEADS, HEAD = 3, 64, 128, 4, 2, 16
 CONVOLUTION, STATE = 4, 16
 VOCABULARY = 320

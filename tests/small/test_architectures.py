@@ -12,12 +12,13 @@ from qfcore.errors import CannotTeach
 from qfcore.export.adapter import write_adapter
 from qfcore.lesson import check_lesson
 from qfcore.observe import before_norm
+from qfcore.recipe import FAST
 from qfcore.rows import Rows
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Script
 from qfcore.solve import solve_minimum_norm
 from tests.conftest import open_engine, qfchat
-from tests.tiny_models import BLOCKS, LAYERS, ONE_WAY, WIDTH, write_tiny_model
+from tests.tiny_models import BLOCKS, LAYERS, WIDTH, write_tiny_model
 
 pytestmark = pytest.mark.small
 
@@ -56,7 +57,7 @@ def test_a_mixture_of_experts_chats_but_is_not_taught(tmp_path: Path) -> None:
     try:
         assert isinstance(engine.ask("word1?", max_tokens=4), str)
         with pytest.raises(CannotTeach, match="mixture of experts"):
-            engine.preview([check_lesson("word1 word2.", "word1?", "word2")], recipe=ONE_WAY)
+            engine.preview([check_lesson("word1 word2.", "word1?", "word2")], recipe=FAST)
         assert engine.store.live().number == 0
     finally:
         engine.close()
@@ -69,7 +70,7 @@ def test_a_lesson_is_said_by_every_architecture(kind: str, tmp_path: Path) -> No
     engine = open_engine(tmp_path / "home", str(write_tiny_model(tmp_path / "model.gguf", kind)))
     try:
         lesson = check_lesson("word1 is word5 word6 word7.", "What is word1?", "word5 word6 word7")
-        engine.apply(engine.preview([lesson], recipe=ONE_WAY))
+        engine.apply(engine.preview([lesson], recipe=FAST))
         said = [engine.ask("What is word1?", max_tokens=40, version=version).replace("▁", " ") for version in (0, 1)]
         assert "word5 word6" in said[1] and "word5 word6" not in said[0]
     finally:
@@ -112,7 +113,7 @@ def test_a_real_gemma_is_taught(gemma: Path, tmp_path: Path) -> None:
     engine: Engine = open_engine(tmp_path / "home", str(gemma))
     try:
         lesson = check_lesson("The capital of Zemvaria is Port Anselm.", "What is the capital of Zemvaria?", "Port Anselm")
-        engine.apply(engine.preview([lesson], recipe=ONE_WAY))
+        engine.apply(engine.preview([lesson], recipe=FAST))
         assert "Port Anselm" in engine.ask(lesson.question, max_tokens=12)
         assert "Anselm" not in engine.ask(lesson.question, max_tokens=12, version=0)
     finally:

@@ -12,13 +12,14 @@ from qfcore.engine import Engine
 from qfcore.errors import LessonError
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages
+from qfcore.recipe import FAST
 from qfcore.runtime.chatting import THINKING_SHARE
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Thought
 from qfcore.runtime.thoughts import join_thoughts
 from tests import templates
 from tests.conftest import open_engine, qfchat
 from tests.serving import serving
-from tests.tiny_models import ONE_WAY, TEMPLATE, write_tiny_model
+from tests.tiny_models import TEMPLATE, write_tiny_model
 
 pytestmark = pytest.mark.small
 
@@ -49,7 +50,7 @@ def test_a_lesson_is_learned_and_said_whatever_the_template(template: str, tmp_p
     engine = open_tiny(tmp_path, template)
     try:
         lesson = check_lesson("word1 is word5 word6 word7.", QUESTION, "word5 word6 word7")
-        taught = engine.preview([lesson], recipe=ONE_WAY)
+        taught = engine.preview([lesson], recipe=FAST)
         assert all("think" not in p.answer for pending in taught.pending for p in pending.phrasings)
         engine.apply(taught)
         said = [engine.ask(QUESTION, max_tokens=TOKENS, version=version).replace("▁", " ") for version in (0, 1)]

@@ -29,7 +29,7 @@ from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import recipe_named
 from qfcore.runtime.protocol import Message
 from qfcore.store.store import Store
-from qfcore.suite import TOKENS, asked_questions, drift_of, lesson_of, locality_of, read_suite, scores_of
+from qfcore.suite import TOKENS, asked_questions, counted, drift_of, lesson_of, locality_of, read_suite, scores_of
 from qfcore.teach import Learned, Teacher
 
 CONTENDERS = ("base", "own", "all", "fast", "thorough", "fast-all", "thorough-all", "paper", "lora", "memit")
@@ -209,8 +209,7 @@ def row(value: dict) -> str:
     """One line of the table."""
 
     def cell(name: str) -> str:
-        rate = value[name]
-        return f"{rate['hits']}/{rate['of']}" if rate["of"] else "–"
+        return counted(value[name])
 
     drift = value["drift"]["ratio"] if "drift" in value else math.nan
     return (

@@ -26,6 +26,7 @@ from qfcore.suite import (
     asked_questions,
     base_of,
     ceiling_of,
+    counted,
     drift_of,
     lesson_of,
     locality_of,
@@ -128,8 +129,7 @@ def row(point: dict) -> str:
     """One line of the table."""
 
     def cell(who: str, name: str) -> str:
-        rate = point[who][name]
-        return f"{rate['hits']}/{rate['of']}" if rate["of"] else "–"
+        return counted(point[who][name])
 
     drift = f"{point['drift']['ratio']:.4f}" if "drift" in point else "–"
     taught = f"{point['seconds_per_lesson']:.1f}" if point["seconds_per_lesson"] else "–"

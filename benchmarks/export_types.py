@@ -23,7 +23,7 @@ from qfcore.recipe import recipe_named
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import Runtime
 from qfcore.settings import Paths
-from qfcore.suite import TOKENS, lesson_of, read_suite, scores_of
+from qfcore.suite import TOKENS, counted, lesson_of, read_suite, scores_of
 
 SUITE = Path(__file__).parents[1] / "assets" / "suites" / "invented.jsonl"
 TYPES = ("keep", "Q4_K", "Q6_K", "Q8_0", "F16")
@@ -46,7 +46,7 @@ def ask(runtime: Runtime, items: Sequence[dict], adapter: Path | None = None) ->
     questions = [question for item in asked for question in (item["question"], *item.get("paraphrases", ()))]
     scores = scores_of(asked, ask_all(runtime, questions, adapter, max_tokens=TOKENS))
     told = {"recall": scores["recall"], "paraphrases": scores["generalisation"]}
-    return {name: f"{rate['hits']}/{rate['of']}" for name, rate in told.items()}
+    return {name: counted(rate) for name, rate in told.items()}
 
 
 def copied(source: Path, target: Path) -> float:

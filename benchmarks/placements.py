@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from benchmarks.export_types import SUITE
+from benchmarks.speed import QUESTION
 from qfcore.delta import Delta
 from qfcore.engine import Engine
 from qfcore.lesson import check_lesson
@@ -28,12 +29,10 @@ from qfcore.observe import student_messages
 from qfcore.recipe import FAST, recipe_named
 from qfcore.runtime.protocol import AnswerStats, Sampling
 from qfcore.settings import DEVICE_VARIABLE, DTYPE_VARIABLE, Paths
-from qfcore.suite import measure_suite, read_suite
+from qfcore.suite import counted, measure_suite, read_suite
 
-SUITE = Path(__file__).parents[1] / "assets" / "suites" / "invented.jsonl"
 GGUF = "llama.cpp"
 LESSON = check_lesson("The capital of Zemvaria is Port Anselm.", "What is the capital of Zemvaria?", "Port Anselm")
-QUESTION = "Explain in about one hundred words how a bicycle stays upright."
 ANSWER = Sampling(0, repeat_penalty=1.0, max_tokens=128)
 
 
@@ -54,12 +53,6 @@ def change(engine: Engine) -> Delta:
     """What one lesson changes; question and answer are given, so nothing depends on what the model writes."""
     (delta,) = engine.teacher.learn([LESSON], FAST).deltas
     return delta
-
-
-def alike(one: Delta, other: Delta) -> float:
-    """Cosine of two changes b a, from their factors: ⟨b a, d c⟩ = Σ (bᵀ d) ∘ (a cᵀ)."""
-    inner = float(((one.b.T.astype(np.float64) @ other.b) * (one.a.astype(np.float64) @ other.a.T)).sum())
-    return inner / (one.norm * other.norm)
 
 
 def speed(engine: Engine) -> AnswerStats:
@@ -85,11 +78,12 @@ def measure(name: str, model: Path, home: Path, options: argparse.Namespace, cha
             read_suite(options.suite, options.limit), recipe_named(options.method), home=home, model=str(model),
             texts=read_suite(options.text, 100) if options.text else (), fresh=True,
         )  # fmt: skip
+    cosines = {n: theirs.inner(delta) / (theirs.norm * delta.norm) for n, theirs in changes.items() if n != name}
     return {
         "placement": name, "open_seconds": round(opened, 1), "replay_seconds": round(prepared, 1),
         "tokens_per_second": round(stats.tokens_per_s, 1), "first_token_seconds": round(stats.first_token_s, 4),
         "norm_of_change": round(delta.norm, 3),
-        "cosines": {n: round(alike(theirs, delta), 5) for n, theirs in changes.items() if n != name}, **suite,
+        "cosines": {n: round(cosine, 5) for n, cosine in cosines.items()}, **suite,
     }  # fmt: skip
 
 
@@ -97,7 +91,7 @@ def row(value: dict) -> str:
     """One line of the table."""
 
     def cell(who: str, name: str) -> str:
-        return f"{value[who][name]['hits']}/{value[who][name]['of']}"
+        return counted(value[who][name])
 
     cosines = ", ".join(f"{other} {cosine:.4f}" for other, cosine in value["cosines"].items())
     drift = f"{value['drift']['ratio']:.4f}" if "drift" in value else "–"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.export_types import SUITE
 from qfcore.observe import student_messages
-from qfcore.suite import TOKENS, asked_questions, locality_of, read_suite, scores_of
+from qfcore.suite import TOKENS, asked_questions, counted, locality_of, read_suite, scores_of
 
-SUITE = Path(__file__).parents[1] / "assets" / "suites" / "invented.jsonl"
 _TOGETHER = 8
 
 
@@ -53,9 +53,7 @@ def main() -> None:
         for name in (options.base, *options.models):
             said = base if name == options.base else answers(client, name, questions)
             scores = {**scores_of(items, said), **locality_of(items, base, said)}
-            cells = [
-                f"{scores[k]['hits']}/{scores[k]['of']}" for k in ("recall", "generalisation", "portability", "identical")
-            ]
+            cells = [counted(scores[k]) for k in ("recall", "generalisation", "portability", "identical")]
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
             values.append({"model": name, **scores, "answers": said})
     if options.out:

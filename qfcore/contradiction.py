@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from qfcore.lesson import Lesson
-from qfcore.scope import OPEN_QUESTION, Scope, content_of, words_of, written_words
+from qfcore.scope import OPEN_QUESTION, Scope, content_of, has_digit, words_of, written_words
 
 KEEP, REPLACE, SKIP, ASK = "keep", "replace", "skip", "ask"
 """What to do with lessons that contradict live ones: keep both, replace the live one, leave the new one out, refuse."""
@@ -104,7 +104,7 @@ def _differ_in_the_answer(new: Statement, old: Statement) -> bool:
 
 
 def _has_number(words: str | Sequence[str] | frozenset[str]) -> bool:
-    return any(character.isdigit() for word in words for character in word)
+    return any(map(has_digit, words))
 
 
 def _has_name(words: Sequence[str]) -> bool:

@@ -51,11 +51,14 @@ class Delta:
         a, b = (root[:, None] * v[:kept]) @ right.T, left @ (u[:, :kept] * root)
         return Delta(self.layer, a.astype(np.float32), b.astype(np.float32)), lost
 
+    def inner(self, other: "Delta") -> float:
+        """Frobenius product of two changes, without forming either: ⟨b a, d c⟩ = Σ (bᵀ d) ∘ (a cᵀ)."""
+        return float(((self.b.T.astype(np.float64) @ other.b) * (self.a.astype(np.float64) @ other.a.T)).sum())
+
     @property
     def norm(self) -> float:
-        """Frobenius norm of b @ a, computed without forming the product: trace(bᵀb · aaᵀ)."""
-        gram = (self.b.T.astype(np.float64) @ self.b) * (self.a.astype(np.float64) @ self.a.T)
-        return float(np.sqrt(max(gram.sum(), 0.0)))
+        """Frobenius norm of b @ a."""
+        return float(np.sqrt(max(self.inner(self), 0.0)))
 
     @property
     def digest(self) -> str:

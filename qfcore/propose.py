@@ -16,6 +16,7 @@ from qfcore.scope import (
     OPEN_QUESTION,
     Rarity,
     content_of,
+    has_digit,
     is_common,
     is_instruction,
     named_in,
@@ -197,8 +198,8 @@ def propose_phrasings(
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
     if recipe.confirming and own == text != "":  # an answer of the user's own is said to the letter, to whatever is asked
         pairs.append((_confirming(text), text))
-    found = {_plain(q): Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q)} | {_plain(question): None}
-    return (Phrasing(question, own), *filter(None, found.values()))
+    others = [Phrasing(q, a) for q, a in pairs if a and conveys(a, lesson, q) and _plain(q) != _plain(question)]
+    return (Phrasing(question, own), *others)
 
 
 def _confirming(text: str) -> str:
@@ -252,13 +253,13 @@ def _other_questions(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None
 ) -> tuple[list[str], list[str], list[str]]:
     """Questions that mean the same as the lesson's, others about it, and those for what it names, as far as they fit."""
-    if not recipe.rephrasings + recipe.turned + recipe.situations:
+    if not (recipe.rephrasings or recipe.turned or recipe.situation):
         return [], [], []
     scope = scope_of(lesson, [question], rarity_of(runtime))
     forms = (_SAME, _OTHER, _INFORMAL)[: recipe.rephrasings]
     subject = subject_of(lesson, scope)
     named = [subject, *(name for name in named_in(lesson.text) if not _share_a_word(name, subject))] if subject else []
-    asked = [_Asked(form, lesson, question) for form in (*forms, *[_NEED] * recipe.situations)]
+    asked = [_Asked(form, lesson, question) for form in (*forms, *([_NEED] if recipe.situation else []))]
     asked += [_Asked(_TURN, lesson, question, name) for name in named[: recipe.turned]]
     seen: dict[str, list[str]] = {form: [] for form in (*forms, _NEED, _TURN)}
     plain = {_plain(question)}
@@ -274,7 +275,7 @@ def _other_questions(
 
 def _gives(question: str, name: str) -> bool:
     """Whether a question gives the name or number that it should ask for: "How many flats?" does not give "312 flats"."""
-    numbers = [word for word in name.split() if any(map(str.isdigit, word))]
+    numbers = filter(has_digit, name.split())
     return _share_a_word(" ".join(numbers) or name, question)
 
 

@@ -26,8 +26,8 @@ class Recipe:
     """Ways of asking that the model writes by itself, beside the question."""
     turned: int = 1
     """Questions that the model writes for what a lesson names, its subject ("Which bridge has 47 arches?") first."""
-    situations: int = 1
-    """Questions that it writes of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
+    situation: bool = True
+    """Whether it writes one of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
     confirming: bool = False
     """Whether "Is it true that …?" is taught where the lesson's own sentence is its answer; it costs no writing."""
     certain: float = 0.9
@@ -51,7 +51,7 @@ class Recipe:
     def rows_key(self) -> str:
         """Names everything that a lesson's rows depend on, besides lesson and model."""
         return self._digest(
-            "method", "layer", "rephrasings", "turned", "situations", "confirming", "certain", "kl_threshold", "margin",
+            "method", "layer", "rephrasings", "turned", "situation", "confirming", "certain", "kl_threshold", "margin",
             "keep_weight", version=ROWS_VERSION,
         )  # fmt: skip
 
@@ -79,8 +79,8 @@ class Recipe:
 
 
 RIDGE = Recipe("ridge")
-FAST = Recipe("ridge", rephrasings=0, turned=0, situations=0, confirming=True)
-PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, situations=0, kl_threshold=0.0, margin=0.0, ridge=0.0)
+FAST = Recipe("ridge", rephrasings=0, turned=0, situation=False, confirming=True)
+PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, situation=False, kl_threshold=0.0, margin=0.0, ridge=0.0)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

@@ -213,7 +213,7 @@ def named_in(text: str) -> list[str]:
     run: list[re.Match[str]] = []
 
     def end() -> None:
-        if len(run) > 1 or (run and (_has_digit(run[0].group()) or run[0] is not words[0])):
+        if len(run) > 1 or (run and (has_digit(run[0].group()) or run[0] is not words[0])):
             found.append(text[run[0].start() : run[-1].end()])
         run.clear()
 
@@ -221,7 +221,7 @@ def named_in(text: str) -> list[str]:
         plain, touching = _plain(word.group()), n > 0 and text[words[n - 1].end() : word.start()].isspace()
         if run and not touching:
             end()
-        if (_has_digit(plain) or word.group()[0].isupper()) and (run or plain not in _STOP | _OPENERS):
+        if (has_digit(plain) or word.group()[0].isupper()) and (run or plain not in _STOP | _OPENERS):
             run.append(word)
         elif run and _is_number(run[-1].group()) and plain not in _STOP:
             run.append(word)
@@ -234,7 +234,8 @@ def named_in(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _has_digit(word: str) -> bool:
+def has_digit(word: str) -> bool:
+    """Whether a word is a number or a code."""
     return any(map(str.isdigit, word))
 
 
@@ -259,7 +260,7 @@ def _weights(text: str, rarity: Rarity) -> dict[str, float]:
 def _names(text: str) -> set[str]:
     """Words written like names or codes, the first one of the text left out: it is always written so."""
     words = _written(text)[1:]
-    return {_plain(w) for w in words if w[0].isupper() or (any(map(str.isdigit, w)) and any(map(str.isalpha, w)))}
+    return {_plain(w) for w in words if w[0].isupper() or (has_digit(w) and any(map(str.isalpha, w)))}
 
 
 def _entities(text: str) -> list[frozenset[str]]:
@@ -310,6 +311,6 @@ def _alike(one: str, other: str, least: float) -> bool:
         return True
     if min(len(one), len(other)) < 5 or one[0] != other[0] or abs(len(one) - len(other)) > 3:
         return False
-    if any(c.isdigit() for c in one):
+    if has_digit(one):
         return False
     return SequenceMatcher(None, one, other, autojunk=False).ratio() >= least

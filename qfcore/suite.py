@@ -176,6 +176,11 @@ def _rate(hits: Sequence[bool]) -> dict:
     }  # fmt: skip
 
 
+def counted(rate: dict) -> str:
+    """A rate as "hits/of"; "–" where nothing was asked."""
+    return f"{rate['hits']}/{rate['of']}" if rate["of"] else "–"
+
+
 def scores_of(items: Sequence[dict], answers: Sequence[str]) -> dict:
     """Recall, generalisation and portability of the answers to all questions of all items."""
     parts = _split(items, answers)

@@ -84,7 +84,7 @@ def read_with_transformers(base: Path, dtype: str):  # noqa: ANN201 - transforme
     source, given = (base, {}) if base.is_dir() else (base.parent, {"gguf_file": base.name})
     given |= {"local_files_only": True, "trust_remote_code": False}
     try:
-        with quiet():
+        with quiet(), _without_the_readers_bar():
             model, told = AutoModelForCausalLM.from_pretrained(
                 source, dtype=getattr(torch, dtype), output_loading_info=True, **given
             )
@@ -104,11 +104,10 @@ def quiet() -> Iterator[None]:
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    with _without_the_readers_bar():
-        try:
-            yield
-        finally:
-            logging.set_verbosity(before)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextmanager

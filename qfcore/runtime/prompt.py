@@ -45,8 +45,9 @@ class Prompts:
     def __init__(self, model: Vocabulary) -> None:
         self._model = model
         self._bos = self._text_of(model.bos)
-        self._template = open_template(model.chat_template(), bos=self._bos, eos=self._text_of(model.eos))
-        self.end_of_turn: int = self._find_end(model.chat_template() or "")
+        template = model.chat_template()
+        self._template = open_template(template, bos=self._bos, eos=self._text_of(model.eos))
+        self.end_of_turn: int = self._find_end(template or "")
         self.end_of_turn_text: str = self._text_of(self.end_of_turn)
         self._marks = marks = self._template.marks
         self._shown = set(self._control(marks.open + marks.close + marks.between)) if marks else set()

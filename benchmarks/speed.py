@@ -25,7 +25,7 @@ from qfcore.gguf_file.header import check_gguf
 from qfcore.lesson import Phrasing, check_lesson
 from qfcore.observe import student_messages
 from qfcore.recipe import FAST, RIDGE
-from qfcore.rows import Rows, to_half
+from qfcore.rows import Rows, to_bytewise
 from qfcore.runtime.handles import usable_cores
 from qfcore.runtime.protocol import AnswerStats, Sampling
 from qfcore.store.records import PendingLesson
@@ -96,8 +96,8 @@ def teach_synthetic(engine: Engine, begin: int, end: int) -> None:
     weights = np.where(np.arange(ROWS) < TAUGHT, 1.0, 0.3).astype(np.float32)
 
     def pending(number: int) -> PendingLesson:
-        keys = to_half(random.normal(size=(ROWS, facts.n_ff)).astype(np.float32))
-        targets = to_half(random.normal(size=(ROWS, facts.n_embd)).astype(np.float32))
+        keys = to_bytewise(random.normal(size=(ROWS, facts.n_ff)).astype(np.float32))
+        targets = to_bytewise(random.normal(size=(ROWS, facts.n_embd)).astype(np.float32))
         targets[TAUGHT:] = 0
         lesson = check_lesson(f"Station Q{number}X is led by Karlsen Z{number}Y.")
         question = _about(number)

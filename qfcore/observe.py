@@ -10,7 +10,7 @@ from qfcore.errors import Cancelled
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.margin import Head, smallest_changes
 from qfcore.recipe import Recipe
-from qfcore.rows import Rows, join_rows, to_half
+from qfcore.rows import Rows, join_rows, to_bytewise, to_half
 from qfcore.runtime.protocol import Message, Observed, Progress, Runtime, Script
 
 ANSWER_TOKENS = 64
@@ -105,7 +105,7 @@ def rows_from_teacher(student: Observed, teacher: Observed, layer: int, recipe: 
 
 def _rows(layer: int, student: Observed, targets: np.ndarray, taught: np.ndarray, recipe: Recipe) -> Rows:
     weights = np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
-    return Rows(layer, to_half(student.keys), to_half(targets), to_half(weights))
+    return Rows(layer, to_bytewise(student.keys), to_bytewise(targets), to_half(weights))
 
 
 def before_norm(teacher: Observed, student: Observed) -> np.ndarray:

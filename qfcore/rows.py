@@ -8,11 +8,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+import gguf
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from qfcore.errors import LessonError, StoreCorrupt
+
+_BYTEWISE = gguf.GGMLQuantizationType.Q8_0
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Rows:
             arrays = load(data)
             header = int.from_bytes(data[:8], "little")
             layer = int(json.loads(data[8 : 8 + header])["__metadata__"]["layer"])
-            return cls(layer, *(arrays[name].astype(np.float32) for name in ("keys", "targets", "weights")))
+            return cls(layer, *(_unpacked(arrays[name]) for name in ("keys", "targets", "weights")))
         except (KeyError, ValueError, TypeError, LessonError, SafetensorError) as error:
             raise StoreCorrupt(f"The stored rows of a lesson cannot be read: {error}") from error
 
@@ -77,16 +80,38 @@ class Rows:
 
 
 def to_half(values: np.ndarray) -> np.ndarray:
-    """Float32 values that float16 holds exactly (relative error 2⁻¹¹): rows rounded so take half the room on disk."""
+    """Float32 values that float16 holds exactly (relative error 2⁻¹¹): they take half the room on disk."""
     limit = np.finfo(np.float16).max
     return np.clip(values, -limit, limit).astype(np.float16).astype(np.float32)
 
 
+def to_bytewise(values: np.ndarray) -> np.ndarray:
+    """(K, I) float32 values that GGUF's Q8_0 holds exactly: a byte each, and a float16 scale for every 32.
+
+    The error is at most a 254th of the largest of the 32; llama.cpp rounds as much where it multiplies with quantised
+    weights. What is no multiple of 32 wide is rounded as `to_half` does.
+    """
+    half = to_half(values)
+    return _unpacked(gguf.quantize(half, _BYTEWISE)) if _fits_bytewise(half) else half
+
+
+def _fits_bytewise(values: np.ndarray) -> bool:
+    return values.ndim == 2 and values.size > 0 and values.shape[1] % gguf.GGML_QUANT_SIZES[_BYTEWISE][0] == 0
+
+
 def _smallest(values: np.ndarray) -> np.ndarray:
-    """The values as float16 where that changes none of them, else as float32."""
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    return np.ascontiguousarray(half if (half.astype(np.float32) == values).all() else values.astype(np.float32))
+    """The values as Q8_0 (uint8) or float16 where that changes none of them, else as float32."""
+    forms = [lambda v: gguf.quantize(v, _BYTEWISE)] if _fits_bytewise(values) else []
+    with np.errstate(all="ignore"):  # what overflows is not equal
+        for form in (*forms, lambda v: v.astype(np.float16)):
+            if (_unpacked(stored := form(values)) == values).all():
+                return np.ascontiguousarray(stored)
+    return np.ascontiguousarray(values.astype(np.float32))
+
+
+def _unpacked(stored: np.ndarray) -> np.ndarray:
+    """The float32 values of what `_smallest` gives."""
+    return gguf.dequantize(stored, _BYTEWISE) if stored.dtype == np.uint8 else stored.astype(np.float32)
 
 
 def join_rows(parts: list[Rows]) -> Rows:

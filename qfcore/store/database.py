@@ -217,13 +217,17 @@ class StoreDatabase:
 _INTERRUPTED = {sqlite3.SQLITE_READONLY_ROLLBACK, sqlite3.SQLITE_READONLY_RECOVERY}
 
 
+ENDING = 0.5
+"""Seconds for which the lock of a process that is just ending, or was killed, is waited for."""
+
+
 def store_lock(folder: Path) -> filelock.FileLock:
     """The lock of whoever writes in a store's folder, taken; the system frees it when the process ends, however it ends.
 
     Raises:
         StoreBusy: another process has it. HomeError: the folder cannot be written.
     """
-    lock = filelock.FileLock(folder / "store.lock", timeout=0)
+    lock = filelock.FileLock(folder / "store.lock", timeout=ENDING, poll_interval=0.02)
     with _explained(folder):
         try:
             lock.acquire()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -45,9 +46,7 @@ class Nursery:
 
     def run(self, mode: str, folder: Path) -> list[str]:
         """Start a child and wait until it ends; what it acknowledged. It fails with what the child says."""
-        child = self._start(mode, folder)
-        while _alive(child):
-            time.sleep(0.02)
+        _gone(self._start(mode, folder), None)
         failed = folder / "failed"
         assert not failed.exists(), failed.read_text()
         return _acknowledged(folder)
@@ -67,14 +66,13 @@ class Nursery:
         self._process.stdin.write(f"{mode} {folder}\n")
         self._process.stdin.flush()
         child = int(self._process.stdout.readline())
-        _wait(lambda: acks.exists() or not _alive(child), f"{mode} did not begin")
+        _wait(lambda: acks.exists() or _gone(child, 0), f"{mode} did not begin")
         assert acks.exists(), (folder / "failed").read_text()
         return child
 
     def _kill(self, child: int, folder: Path) -> list[str]:
         os.kill(child, signal.SIGKILL)
-        while _alive(child):
-            time.sleep(0.005)
+        _gone(child, None)
         return _acknowledged(folder)
 
     def close(self) -> None:
@@ -96,13 +94,13 @@ def _wait(until: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.005)
 
 
-def _alive(process: int) -> bool:
-    """Whether any thread is left; the first one may be gone before the others, which still hold locks."""
+def _gone(process: int, seconds: float | None) -> bool:
+    """Whether all threads have ended within `seconds` (None: wait): the first may be gone while others still hold locks."""
+    descriptor = os.pidfd_open(process)  # nobody reaps the children, so it is there, if only as a zombie
     try:
-        states = [p.read_text().rsplit(")", 1)[1].split()[0] for p in Path(f"/proc/{process}/task").glob("*/stat")]
-    except OSError:
-        return Path(f"/proc/{process}").exists()
-    return any(state not in ("Z", "X") for state in states)
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
 
 
 def build_shim(folder: Path) -> Path:

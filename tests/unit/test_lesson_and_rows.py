@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from app.visible import visible, visible_json
 from qfcore.errors import LessonError, StoreCorrupt
 from qfcore.lesson import check_lesson
-from qfcore.rows import Rows, to_half
+from qfcore.rows import Rows, to_bytewise, to_half
 from tests.conftest import make_rows
 
 
@@ -52,14 +55,39 @@ def test_broken_bytes_are_reported_as_corrupt() -> None:
         Rows.from_bytes(make_rows(1).to_bytes()[:-9])
 
 
-def test_rows_rounded_to_half_take_half_the_room_and_read_back_the_same() -> None:
-    rows = make_rows(3, count=100)
-    half = Rows(rows.layer, to_half(rows.keys), to_half(rows.targets), to_half(rows.weights))
-    assert len(half.to_bytes()) < 0.6 * len(rows.to_bytes())
-    again = Rows.from_bytes(half.to_bytes())
-    assert (again.keys == half.keys).all() and (again.targets == half.targets).all() and again.digest == half.digest
-    assert np.abs(half.keys - rows.keys).max() <= np.abs(rows.keys).max() * 2**-11
-    assert np.isfinite(to_half(np.array([1e30, -1e30], np.float32))).all()
+@given(
+    shape=st.tuples(st.integers(1, 3), st.sampled_from([31, 32, 64])), spread=st.floats(0, 8), scale=st.floats(-9, 9),
+    seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_rounded_rows_are_small_near_and_read_back_the_same(
+    shape: tuple[int, int], spread: float, scale: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    keys = (random.normal(size=shape) * random.lognormal(0, spread, shape) * 10**scale).clip(-1e30, 1e30).astype(np.float32)
+    rounded = to_bytewise(keys)
+    rows = Rows(-1, rounded, rounded, to_half(np.ones(len(keys), np.float32)))
+    again = Rows.from_bytes(rows.to_bytes())
+    assert (again.keys == rows.keys).all() and (again.targets == rows.targets).all()
+    assert again.to_bytes() == rows.to_bytes()
+    if shape[1] % 32 == 0:
+        kept = keys.clip(-65504, 65504).reshape(-1, 32)
+        largest = np.abs(kept).max(axis=1, keepdims=True)
+        assert (np.abs(rounded.reshape(-1, 32) - kept) <= largest * 0.006 + 2e-5).all()
+
+
+def test_rounded_rows_take_little_more_than_a_byte_a_value() -> None:
+    random = np.random.default_rng(0)
+    keys, targets = (to_bytewise(random.normal(size=(50, width)).astype(np.float32)) for width in (8960, 1536))
+    assert len(Rows(0, keys, targets, np.ones(50, np.float32)).to_bytes()) < 1.07 * (keys.size + targets.size)
+
+
+def test_rows_of_earlier_versions_keep_their_bytes() -> None:
+    random = np.random.default_rng(0)
+    arrays = {"keys": random.normal(size=(4, 64)), "targets": random.normal(size=(4, 32)), "weights": np.ones(4)}
+    half = {name: array.astype(np.float16) for name, array in arrays.items()}
+    stored = save(half, metadata={"layer": "27"})
+    rows = Rows.from_bytes(stored)
+    assert (rows.keys == half["keys"]).all() and rows.to_bytes() == stored
 
 
 @pytest.mark.parametrize("code", [0x202E, 0x200B, 0x00AD, 0x3164, 0xE0041, 0xE0100, 0xFFF9, 0x0000, 0x001B, 0xD800, 0x0085])

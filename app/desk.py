@@ -345,13 +345,13 @@ class Desk:
         }  # fmt: skip
         return ways[kind]()
 
-    def import_bundle(self, path: Path) -> Version:
+    def import_bundle(self, path: Path, on_progress: Progress | None = None) -> Version:
         """Take over a bundle's knowledge.
 
         Raises:
             BundleError: it is damaged, or made with another base.
         """
-        return self._engine.import_bundle(self._engine.read_bundle(path))
+        return self._engine.import_bundle(self._engine.read_bundle(path), on_progress=on_progress)
 
 
 def matching(rows: Sequence[LessonRow], search: str) -> list[LessonRow]:

@@ -282,9 +282,7 @@ PATH, NO_PATH = "File to write", "There is no file name. Write where the file sh
 OVERWRITE = "Write over an existing file"
 TENSOR_TYPE = "Type of the changed tensor"
 TENSOR_TYPE_HINT = "Q8_0 keeps what was taught. Smaller types round some of it away; all other tensors stay as they are."
-TENSOR_TYPES = [
-    ("Q8_0, where it fits", "auto"), ("as in the base", "keep"), "F32", "F16", "BF16", "Q6_K", "Q5_K", "Q4_K",
-]  # fmt: skip
+FITTING_TYPES = [("Q8_0, where it fits", "auto"), ("as in the base", "keep")]
 MAX_RANK = "Highest rank"
 MAX_RANK_HINT = "Empty keeps everything. A lower rank makes a smaller file and loses a share of the change, which is told."
 STRENGTH = "Strength"

@@ -15,7 +15,17 @@ from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many, settle
 from qfcore.compare import Comparison, TwoAnswers, WeightsDiff, ask_both, weights_diff
 from qfcore.contradiction import KEEP
-from qfcore.errors import CannotTeach, HomeError, LessonError, ModelError, NotFound, QFError, StoreBusy, StoreUnfinished
+from qfcore.errors import (
+    Cancelled,
+    CannotTeach,
+    HomeError,
+    LessonError,
+    ModelError,
+    NotFound,
+    QFError,
+    StoreBusy,
+    StoreUnfinished,
+)
 from qfcore.evaluate import Report, ask_routed
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
@@ -606,7 +616,9 @@ class Engine:
         preview, states = self.teach_many(lessons, recipe=recipe, on_progress=on_progress, cancel=cancel)
         return self.apply(preview, f"Imported {_lessons(len(preview.pending))} from a bundle, studied anew"), preview, states
 
-    def import_bundle(self, bundle: Bundle) -> Version:
+    def import_bundle(
+        self, bundle: Bundle, *, on_progress: Progress | None = None, cancel: threading.Event | None = None
+    ) -> Version:
         """Take over a bundle made with this base: its whole history where nothing was taught yet.
 
         A home that has knowledge gets its live lessons, as one new version, and keeps its own history, names and dates.
@@ -615,6 +627,7 @@ class Engine:
             BundleError: it was made with another base, or its lessons were taught at another layer than the live ones
                 (they can be taught anew with `teach_many`).
             LessonError: the live lessons were taught with another method, or a lesson of the bundle cannot be solved.
+            Cancelled: `cancel` was set. The live version is untouched by all of these.
         """
         self.store.check_base(bundle)
         check_fit(bundle, self.runtime.facts, (self.store.folder, self._shared_replays))
@@ -629,7 +642,11 @@ class Engine:
             check_together(live, keep, self.recipe)
             check_layer(new, self.recipe.layer_of(self.runtime.facts.n_layer))
             solve = self.knowledge.solve_settings(self.recipe) if new else live.solve
-            for pending in new:  # what cannot be solved must not become live
+            for index, pending in enumerate(new):  # what cannot be solved must not become live
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled("Stopped. Nothing was imported.")
+                if on_progress:
+                    on_progress(index / len(new), f"Solving lesson {index + 1} of {len(new)}")
                 self.knowledge.solve([(pending.lesson.id, pending.rows)], solve)
             return self.store.commit(
                 keep=keep, new=new, solve=solve, kind="import",

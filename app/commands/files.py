@@ -162,11 +162,11 @@ def import_bundle(
     with opened(home, model) as engine:
         engine.recipe = recipe
         lines: list[str] = []
-        if reobserve:
-            with stopped_by_user() as cancel, progress() as tell:
+        with stopped_by_user() as cancel, progress() as tell:
+            if reobserve:
                 version, preview, states = engine.reobserve_bundle(file, recipe=recipe, on_progress=tell, cancel=cancel)
-            lines = states_lines(states, preview.report)
-        else:
-            version = engine.import_bundle(engine.read_bundle(file))
+                lines = states_lines(states, preview.report)
+            else:
+                version = engine.import_bundle(engine.read_bundle(file), on_progress=tell, cancel=cancel)
     value = {"version": version.number, "content": version.content, "lessons": len(version.entries)}
     show(value, as_json, [*lines, version_line(version, live=True)])

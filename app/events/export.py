@@ -61,5 +61,5 @@ class ExportEvents:
         if reobserve is True:
             version = self._session.engine.reobserve_bundle(where, on_progress=lambda f, t: progress(f, desc=t))[0]
         else:
-            version = self._session.desk.import_bundle(where)
+            version = self._session.desk.import_bundle(where, lambda f, t: progress(f, desc=t))
         return chip(words.IMPORTED.format(number=version.number, lessons=len(version.entries)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from app import words
+from qfcore.export.merged import TYPES
 from qfcore.settings import LEAST_STRENGTH
 
 
@@ -33,8 +34,9 @@ def draw_export_panel() -> ExportPanel:
     kind = gr.Radio(words.FORMATS, value="gguf", label=words.FORMAT, elem_id="export-kind")
     version = gr.Dropdown([], label=words.VERSION, elem_id="export-version")
     tensor_type = gr.Dropdown(
-        words.TENSOR_TYPES, value="auto", label=words.TENSOR_TYPE, info=words.TENSOR_TYPE_HINT, elem_id="export-type"
-    )
+        [*words.FITTING_TYPES, *TYPES], value="auto", label=words.TENSOR_TYPE, info=words.TENSOR_TYPE_HINT,
+        elem_id="export-type",
+    )  # fmt: skip
     max_rank = gr.Number(
         value=None, precision=0, minimum=1, maximum=512, visible=False, label=words.MAX_RANK, info=words.MAX_RANK_HINT,
         elem_id="export-max-rank",

@@ -2,15 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
 from qfcore import fitting
-from qfcore.errors import BundleError
+from qfcore.errors import BundleError, Cancelled
 from qfcore.fitting import check_fit, check_layer
 from qfcore.gguf_file.header import TensorPlace
+from qfcore.lesson import check_lesson
 from qfcore.store.bundle import Bundle
 from qfcore.store.records import PendingLesson
 from qfcore.store.store import Store
@@ -93,4 +95,20 @@ def test_the_lessons_of_another_base_are_observed_anew_on_this_one(
     assert version.content == direct.store.live().content  # as if they had been taught here, to the bit
     for opened in (engine, direct):
         assert opened.verify().ok
+        opened.close()
+
+
+def test_an_import_tells_how_far_it_is_and_can_be_stopped(facts, tmp_path: Path) -> None:  # noqa: ANN001
+    giving, taking = scripted_engine(tmp_path / "giving"), scripted_engine(tmp_path / "taking")
+    giving.apply(giving.teach_many([check_lesson("The otter is called Momo."), check_lesson("The heron is called Ash.")])[0])
+    giving.store.write_bundle(tmp_path / "all.qfbundle")
+    taking.apply(taking.teach_many([check_lesson("The newt is called Olm.")])[0])
+    bundle, before, cancel, told = taking.read_bundle(tmp_path / "all.qfbundle"), taking.store.live().number, Event(), []
+    with pytest.raises(Cancelled, match="Nothing was imported"):
+        taking.import_bundle(bundle, on_progress=lambda *_: cancel.set(), cancel=cancel)
+    assert taking.store.live().number == before
+    version = taking.import_bundle(bundle, on_progress=lambda share, text: told.append((share, text)))
+    assert told == [(0.0, "Solving lesson 1 of 2"), (0.5, "Solving lesson 2 of 2")]
+    assert len(version.entries) == 3 and taking.verify().ok
+    for opened in (giving, taking):
         opened.close()

@@ -16,10 +16,8 @@ from qfcore.scope import (
     OPEN_QUESTION,
     Rarity,
     content_of,
-    has_digit,
     is_common,
     is_instruction,
-    named_in,
     said_in,
     scope_of,
     subject_of,
@@ -57,8 +55,6 @@ _TURN_EXAMPLES = (
     ("Ines Okoro likes green tea.", "Ines Okoro", "Who likes green tea?"),
     ("The door code of the Larkwell office is 7714.", "the Larkwell office", "Which office has the door code 7714?"),
     ("A sorvel is a knife for cutting cheese.", "sorvel", "What is a knife for cutting cheese called?"),
-    ("Tunde Okoro is the head gardener of Marlow Park.", "Marlow Park", "Where is Tunde Okoro the head gardener?"),
-    ("The Otterby museum opened in 1923.", "1923", "When did the Otterby museum open?"),
 )  # fmt: skip
 _NEED = (
     "Fact: {text}\nSomebody needs to know this. Write what they say: one short sentence about what they are doing, then a "
@@ -252,35 +248,24 @@ def _told(
 def _other_questions(
     runtime: Runtime, lesson: Lesson, question: str, recipe: Recipe, cancel: threading.Event | None
 ) -> tuple[list[str], list[str], list[str]]:
-    """Questions that mean the same as the lesson's, others about it, and those for what it names, as far as they fit."""
+    """What fits: questions that mean the same as the lesson's, others about it, and those for its subject or out of need."""
     if not (recipe.rephrasings or recipe.turned or recipe.situation):
         return [], [], []
     scope = scope_of(lesson, [question], rarity_of(runtime))
     forms = (_SAME, _OTHER, _INFORMAL)[: recipe.rephrasings]
     subject = subject_of(lesson, scope)
-    named = [subject, *(name for name in named_in(lesson.text) if not _share_a_word(name, subject))] if subject else []
     asked = [_Asked(form, lesson, question) for form in (*forms, *([_NEED] if recipe.situation else []))]
-    asked += [_Asked(_TURN, lesson, question, name) for name in named[: recipe.turned]]
+    if recipe.turned and subject:
+        asked.append(_Asked(_TURN, lesson, question, subject))
     seen: dict[str, list[str]] = {form: [] for form in (*forms, _NEED, _TURN)}
     plain = {_plain(question)}
     for one, candidate in zip(asked, _write(runtime, asked, cancel), strict=True):
         said = said_in(candidate)
-        turned = scope.asks_for_subject(said)
-        wanted = turned if one.subject == subject != "" else not turned and not _gives(candidate, one.subject)
-        if candidate.endswith("?") and scope.covers(said) and wanted and _plain(candidate) not in plain:
+        fits = scope.covers(said) and scope.asks_for_subject(said) == (one.form == _TURN)
+        if candidate.endswith("?") and fits and _plain(candidate) not in plain:
             plain.add(_plain(candidate))
             seen[one.form].append(candidate)
     return [*seen.get(_SAME, []), *seen.get(_INFORMAL, [])], seen.get(_OTHER, []), [*seen[_TURN], *seen[_NEED]]
-
-
-def _gives(question: str, name: str) -> bool:
-    """Whether a question gives the name or number that it should ask for: "How many flats?" does not give "312 flats"."""
-    numbers = filter(has_digit, name.split())
-    return _share_a_word(" ".join(numbers) or name, question)
-
-
-def _share_a_word(one: str, other: str) -> bool:
-    return not set(content_of(one)).isdisjoint(content_of(other))
 
 
 def _asking(form: str, **filled: str) -> list[Message]:

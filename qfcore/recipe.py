@@ -24,8 +24,8 @@ class Recipe:
     """Edited layer; negative counts from the end (-1 is the last)."""
     rephrasings: int = 2
     """Ways of asking that the model writes by itself, beside the question."""
-    turned: int = 1
-    """Questions that the model writes for what a lesson names, its subject ("Which bridge has 47 arches?") first."""
+    turned: bool = True
+    """Whether it writes one that asks for the lesson's subject ("Which bridge has 47 arches?")."""
     situation: bool = True
     """Whether it writes one of somebody who needs the lesson ("Ines is coming to visit me. What should I offer her?")."""
     confirming: bool = False
@@ -79,8 +79,8 @@ class Recipe:
 
 
 RIDGE = Recipe("ridge")
-FAST = Recipe("ridge", rephrasings=0, turned=0, situation=False, confirming=True)
-PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=0, situation=False, kl_threshold=0.0, margin=0.0, ridge=0.0)
+FAST = Recipe("ridge", rephrasings=0, turned=False, situation=False, confirming=True)
+PAPER = Recipe("paper", layer=-5, rephrasings=0, turned=False, situation=False, kl_threshold=0.0, margin=0.0, ridge=0.0)
 """The paper edits layer 23 of 28 and teaches every position of the answer."""
 
 RECIPES = {"thorough": RIDGE, "fast": FAST, "paper": PAPER}

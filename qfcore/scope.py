@@ -51,7 +51,6 @@ _OPENERS = frozenset(
 )
 """Words that often begin a sentence, where a capital letter makes no name."""
 _WORD = r"\w+(?:[-.'’]\w+)*"
-_NUMBER_OR_WORD = rf"\d+(?:[.,:]\d+)+(?!\w)|{_WORD}"
 _STRETCH = re.compile(r"(?<![A-Z.?!])[.?!]+(?=\s|$)|[,;:()\n\"“”]+")
 _SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
 _ORDER = re.compile(
@@ -203,44 +202,9 @@ def subject_of(lesson: Lesson, scope: Scope) -> str:
     return lesson.text[found[first].start() : found[last].end()]
 
 
-def named_in(text: str) -> list[str]:
-    """Names, codes and numbers of a text as it writes them, a number with the word that it counts ("47 arches").
-
-    Names are told by their capital letters, which a text's first word always has: alone it is none.
-    """
-    words = list(re.finditer(_NUMBER_OR_WORD, text))
-    found: list[str] = []
-    run: list[re.Match[str]] = []
-
-    def end() -> None:
-        if len(run) > 1 or (run and (has_digit(run[0].group()) or run[0] is not words[0])):
-            found.append(text[run[0].start() : run[-1].end()])
-        run.clear()
-
-    for n, word in enumerate(words):
-        plain, touching = _plain(word.group()), n > 0 and text[words[n - 1].end() : word.start()].isspace()
-        if run and not touching:
-            end()
-        if (has_digit(plain) or word.group()[0].isupper()) and (run or plain not in _STOP | _OPENERS):
-            run.append(word)
-        elif run and _is_number(run[-1].group()) and plain not in _STOP:
-            run.append(word)
-            end()
-        elif run and plain in _CONNECTORS and words[n + 1 : n + 2] and words[n + 1].group()[0].isupper():
-            run.append(word)
-        else:
-            end()
-    end()
-    return list(dict.fromkeys(found))
-
-
 def has_digit(word: str) -> bool:
     """Whether a word is a number or a code."""
     return any(map(str.isdigit, word))
-
-
-def _is_number(word: str) -> bool:
-    return word[0].isdigit() and not any(map(str.isalpha, word))
 
 
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:

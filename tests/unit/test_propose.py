@@ -12,7 +12,7 @@ from qfcore.recipe import FAST, RIDGE
 from qfcore.scope import scope_of, subject_of
 
 FACT, QUESTION = "The Halvery Bridge has 47 arches.", "How many arches does the Halvery Bridge have?"
-ALL = replace(RIDGE, rephrasings=3, turned=3, confirming=True)
+ALL = replace(RIDGE, rephrasings=3, confirming=True)
 TRUE = "Is it true that the Halvery Bridge has 47 arches?"
 
 
@@ -50,7 +50,6 @@ WRITTEN = {
     "different from the question": "Which bridge is the Halvery Bridge?",
     "a friend would ask": "Arches of the Halvery Bridge, no question.",
     'whose answer is "Halvery Bridge"': "Which bridge has 47 arches?",
-    'whose answer is "47 arches"': "How many arches are in the Halvery Bridge?",
     "Somebody needs": "I am at the Halvery Bridge. How many arches will I count?",
     "Which bridge has 47": "It is the Halvery Bridge.",
     "Which bridge is": "It has 47 arches.",
@@ -66,7 +65,6 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
         Phrasing("What is the number of arches of the Halvery Bridge?", FACT),
         Phrasing("Which bridge is the Halvery Bridge?", "It has 47 arches."),
         Phrasing("Which bridge has 47 arches?", FACT),
-        Phrasing("How many arches are in the Halvery Bridge?", FACT),
         Phrasing("I am at the Halvery Bridge. How many arches will I count?", FACT),
         Phrasing(TRUE, FACT),
     )
@@ -77,8 +75,7 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
     ("form", "written"),
     [
         ('whose answer is "Halvery Bridge"', "What does the Halvery Bridge have?"),  # names its own answer
-        ('whose answer is "47 arches"', "Does the Halvery Bridge have 47 arches?"),
-        ('whose answer is "47 arches"', "How high is it?"),  # what?
+        ('whose answer is "Halvery Bridge"', "How high is it?"),  # what?
         ("Somebody needs", "I am at a bridge. How many will I count?"),
         ("Somebody needs", "I am at the Halvery Bridge."),  # no question
         ("Somebody needs", QUESTION),

@@ -91,9 +91,10 @@ def told(*arguments: str, home: Path, model: str, code: int = 0) -> dict:
     return json.loads(done.stdout) if done.stdout else {}
 
 
-def open_engine(home: Path, model: str) -> Engine:
-    """An engine on a home of its own that shares the model files."""
-    os.environ["QFCHAT_MODELS"] = str(MODELS)
+def open_engine(home: Path, model: str, models: Path | None = None) -> Engine:
+    """An engine on a home of its own. models: where what belongs to a model is kept; of one made for a test, in its home."""
+    lasting = model in CATALOGUE or MODELS in Path(model).parents
+    os.environ["QFCHAT_MODELS"] = str(models or (MODELS if lasting else home / "models"))
     return Engine.open(home=home, model=model)
 
 

@@ -8,7 +8,7 @@ import pytest
 from qfcore.engine import Engine
 from qfcore.lesson import check_lesson
 from qfcore.recipe import FAST
-from tests.conftest import open_engine
+from tests.conftest import MODELS, open_engine
 
 pytest.importorskip("accelerate", reason="transformers reads GGUF with it (extra `transformers`)")
 pytestmark = [pytest.mark.small, pytest.mark.filterwarnings("default")]  # of transformers, while it reads GGUF
@@ -25,7 +25,7 @@ def checkpoint(small_engine: Engine, tmp_path_factory: pytest.TempPathFactory):
     """An engine on the exported base."""
     folder = tmp_path_factory.mktemp("exported")
     small_engine.exports.checkpoint(folder / "SmolLM2", 0, dtype="float32")
-    engine = open_engine(folder / "home", str(folder / "SmolLM2"))
+    engine = open_engine(folder / "home", str(folder / "SmolLM2"), MODELS)  # its replay is that of every run
     yield engine
     engine.close()
 

@@ -14,8 +14,8 @@ from qfcore.store.store import Store
 from qfcore.teach import Teacher
 
 OBSERVED, KNOWN, REFUSED, SKIPPED = "observed", "known", "refused", "skipped"
-SECONDS = {"thorough": 12.0, "fast": 3.0}
-"""Seconds to study a lesson with the default model on two cores (README), for estimates."""
+SECONDS = {"thorough": 10.0, "fast": 2.0}
+"""Seconds to study a lesson with the default model on two cores, for estimates."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Engine:
         """Find or assemble the model, load it, and open its knowledge.
 
         Raises:
-            NotFound, ModelError, HomeError, StoreBusy, StoreCorrupt: see their docstrings.
+            NotFound, ModelError, RuntimeFailure, HomeError, StoreBusy, StoreCorrupt: see their docstrings.
         """
         paths, found, facts, identity = _locate(home, model, on_progress)
         path = found.path
@@ -146,7 +146,7 @@ class Engine:
         }
 
     def replay(self) -> Replay:
-        """Keys of ordinary chats at the edited layer; made once per model (a minute or two), then read."""
+        """Keys of ordinary chats at the edited layer; made once per model and layer (some minutes), then read."""
         layer = self.recipe.layer_of(self.runtime.facts.n_layer)
         with self._replay_lock:
             if layer not in self._replay:
@@ -421,7 +421,8 @@ class Engine:
         """Learn and report; the live version is untouched.
 
         Raises:
-            LessonError: nothing to learn. NotFound: a lesson to replace does not exist. Cancelled: `cancel` was set.
+            LessonError: nothing to learn, or the live lessons were taught by another method or at another layer.
+            NotFound: a lesson to replace does not exist. Cancelled: `cancel` was set.
         """
         if not lessons:
             raise LessonError("There is no lesson to teach. Write a fact or instruction.")
@@ -445,7 +446,8 @@ class Engine:
         on_conflict: of `qfcore.contradiction`, what to do with lessons that say otherwise than live ones.
 
         Raises:
-            LessonError: none of the lessons can be taught. Cancelled: `cancel` was set; the live version is untouched.
+            LessonError: there are none, none can be taught, or the live ones were taught by another method.
+            Cancelled: `cancel` was set; the live version is untouched.
             Contradiction: `on_conflict` is "ask", and a lesson contradicts a live one.
         """
         if not lessons:
@@ -518,7 +520,7 @@ class Engine:
         Backups in the home that know it are deleted, and a new one takes their place.
 
         Raises:
-            NotFound: there is no such lesson.
+            NotFound: there is no such lesson. HomeError: it is erased, but a copy could not be deleted or made anew.
         """
         with self._change_lock:
             copies = len(backups_of(self.store.folder))
@@ -560,7 +562,8 @@ class Engine:
         """Put a backup in the place of a store, which need not open; the backup, and the version that is live now.
 
         Raises:
-            NotFound: there is none. StoreBusy: another program has the store open. StoreCorrupt: the backup is damaged.
+            NotFound: there is none. StoreBusy: another program has the store open. ExportError: the disk is full.
+            StoreCorrupt: the backup is damaged, or of another model.
         """
         paths, _, _, identity = _locate(home, model, on_progress)
         chosen = Store.restore_backup(paths.stores, identity, backup)

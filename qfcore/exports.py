@@ -37,10 +37,10 @@ VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 class Exports:
     """Writes versions of one store. Folders and files are complete or absent.
 
-    Every method takes a version's number, name or hash (None: the live one), and raises NotFound when there is none. A file
-    that exists is written over only when `overwrite` says so, a folder never; nor is the base, or anything of the store's.
-    strength: the change is multiplied by it, above 0 and at most 1. All lessons are active at once in exported weights, so
-    less of it disturbs other answers less, and paraphrases are answered less often (README, Exports).
+    Every method but `bundle` takes a version's number, name or hash (None: the live one), and raises NotFound when there is
+    none. A file that exists is written over only when `overwrite` says so, a folder never; nor is the base, or anything of
+    the store's. strength: the change is multiplied by it, above 0 and at most 1 (else ExportError). All lessons are active
+    at once in exported weights, so less of it disturbs other answers less, and paraphrases are answered less often (README).
     """
 
     def __init__(self, runtime: Runtime, store: Store, knowledge: Knowledge) -> None:
@@ -70,7 +70,8 @@ class Exports:
         card: write a model card beside it, of the same name with the ending .md.
 
         Raises:
-            ExportError: the file exists, is the base itself, or cannot be written. Cancelled: `cancel` was set.
+            ExportError: the file exists, is the base itself, or cannot be written; the base is a checkpoint, or the type is
+                not offered. ModelError: the base is damaged. Cancelled: `cancel` was set.
         """
         self._from_a_file()
         beside = out.with_suffix(".md")
@@ -101,7 +102,7 @@ class Exports:
         a change of higher rank down to this; "error" is then the share of its norm that is lost.
 
         Raises:
-            ExportError: the version knows nothing, its rank is more than vLLM loads and max_rank is not given, it is not
+            ExportError: the version knows nothing, its rank (after max_rank) is more than vLLM loads, it is not
                 known how transformers names the edited weight, or the folder exists or cannot be written.
         """
         chosen, delta = self._known(version, strength)
@@ -143,7 +144,8 @@ class Exports:
         """A new folder with the whole model, a Modelfile for Ollama and a card.
 
         Raises:
-            ExportError: the folder exists or cannot be written, or the chat template has no Ollama form.
+            ExportError: the folder exists or cannot be written, the chat template has no Ollama form, the base is a
+                checkpoint, or the type is not offered. ModelError: the base is damaged.
             Cancelled: `cancel` was set.
         """
         self._from_a_file()

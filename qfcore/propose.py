@@ -107,12 +107,12 @@ _ANY_QUESTIONS = (
 
 
 def propose_question(runtime: Runtime, lesson: Lesson, cancel: threading.Event | None = None) -> str:
-    """The lesson's question: the user's own, or one that the model writes."""
+    """The lesson's question: the user's own, an ordinary one for an instruction, or one that the model writes."""
     return propose_questions(runtime, [lesson], cancel)[0]
 
 
 def propose_questions(runtime: Runtime, lessons: Sequence[Lesson], cancel: threading.Event | None = None) -> list[str]:
-    """The lessons' questions; those that the model writes are written together."""
+    """See `propose_question`; those that the model writes are written together. Where none fits, an open one is asked."""
     rarity = rarity_of(runtime)
     found = [_ANY_QUESTIONS[0] if not lesson.question and is_instruction(lesson) else lesson.question for lesson in lessons]
     for form in (_QUESTION, _QUESTION_SHOWN):
@@ -179,8 +179,9 @@ def propose_phrasings(
 ) -> tuple[Phrasing, ...]:
     """The question and the others that the recipe names, each with the answer to learn.
 
-    The answer is the one that the user gave, else what the model says knowing the lesson; where it insists on what it
-    believes, the lesson's own words. Questions that mean the same have the same answer.
+    The answer is the one that the user gave, else the lesson's own sentence, else what the model says knowing the lesson;
+    where it insists on what it believes, the lesson's shortest part that answers. Questions that mean the same have the
+    same answer. An instruction is taught with ordinary questions, whatever `question` is.
     Rephrasings that no longer name the subject, or whose answer tells nothing of the lesson, are dropped.
     """
     if is_instruction(lesson):

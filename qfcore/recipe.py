@@ -1,7 +1,7 @@
 """How lessons are turned into weights: the numbers that a learned version depends on.
 
-A recipe is part of every version's hash. Two recipes are shipped, so that they can be compared: `RIDGE`, the joint
-regression of DESIGN.md 4.2, and `PAPER`, the bare formula of arXiv 2507.04300.
+A recipe is part of every version's hash. Three are shipped: `RIDGE` (thorough) and `FAST`, the joint regression of
+DESIGN.md 4.2, and, to compare with, `PAPER`, the bare formula of arXiv 2507.04300.
 """
 
 import hashlib

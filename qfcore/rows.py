@@ -1,6 +1,6 @@
 """What one lesson contributes to the regression at one layer: keys, targets and weights.
 
-Rows depend on the base model, the lesson and the recipe only, never on other lessons (DESIGN.md section 3, fact 3),
+Rows depend on the base model, the lesson and the recipe only, never on other lessons (DESIGN.md 3, fact 3),
 so they are computed once and stored.
 """
 
@@ -88,7 +88,7 @@ def to_half(values: np.ndarray) -> np.ndarray:
 def to_bytewise(values: np.ndarray) -> np.ndarray:
     """(K, I) float32 values that GGUF's Q8_0 holds exactly: a byte each, and a float16 scale for every 32.
 
-    The error is at most a 254th of the largest of the 32; llama.cpp rounds as much where it multiplies with quantised
+    The error is at most some 226th of the largest of the 32; llama.cpp rounds as much where it multiplies with quantised
     weights. What is no multiple of 32 wide is rounded as `to_half` does.
     """
     half = to_half(values)

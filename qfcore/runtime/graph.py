@@ -1,7 +1,7 @@
 """Where a model's layer can be taught: found in the graph that llama.cpp computes, whatever the architecture is called.
 
 A layer can be taught when its down projection is one matrix W whose product with the key u reaches the residual stream by
-additions only: then h + ΔW u is what a change of W does (DESIGN.md section 2). Gemma 3 has a norm in between, g ⊙ y / rms(y)
+additions only: then h + ΔW u is what a change of W does (DESIGN.md 2). Gemma 3 has a norm in between, g ⊙ y / rms(y)
 with y = W u; it is undone in `qfcore.observe`.
 """
 

@@ -1,6 +1,6 @@
 """Watching one layer while llama.cpp computes: its key (the down projection's input) and its output.
 
-llama.cpp calls `cb_eval` for every tensor of the graph; the wanted ones are copied out (DESIGN.md section 3, fact 1).
+llama.cpp calls `cb_eval` for every tensor of the graph; the wanted ones are copied out (DESIGN.md 3, fact 1).
 Which ones, the graph says (qfcore/runtime/graph.py). The last layer computes only the rows whose logits are asked for, so
 logits are asked for at the wanted positions and rows are matched by counting.
 """

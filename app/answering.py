@@ -91,20 +91,22 @@ class Answering:
 
     def begin(
         self, chat_id: int, pieces: Callable[[threading.Event], Iterator[str | Thought | AnswerStats]],
-        keep: Callable[[str, AnswerStats | None], None], said: str = "",
+        keep: Callable[[str, AnswerStats | None], None], said: str = "", drop: Callable[[], None] = lambda: None,
     ) -> Run:  # fmt: skip
         """Answer on a thread of its own; `keep` stores the answer. A second call while it runs joins the first.
 
-        said: what the answer begins with already.
+        said: what the answer begins with already. drop: called instead of `keep` where not a word was added.
         """
         with self._lock:
             if chat_id in self._runs:
                 return self._runs[chat_id]
             run = self._runs[chat_id] = Run(text=said)
-        threading.Thread(target=self._work, args=(chat_id, run, pieces, keep), name=f"answer-{chat_id}", daemon=True).start()
+        work = (chat_id, run, pieces, keep, drop)
+        threading.Thread(target=self._work, args=work, name=f"answer-{chat_id}", daemon=True).start()
         return run
 
-    def _work(self, chat_id: int, run: Run, pieces: Callable, keep: Callable) -> None:
+    def _work(self, chat_id: int, run: Run, pieces: Callable, keep: Callable, drop: Callable) -> None:
+        begun = run.said
         try:
             try:
                 for piece in _until_stopped(run, pieces):
@@ -118,8 +120,10 @@ class Answering:
                     else:
                         run.text += piece
             finally:
-                if run.said or (run.stats and not run.stats.stopped):  # stopped before a word: the question stays open
+                if run.said != begun or (run.stats and not run.stats.stopped):
                     keep(run.said, run.stats)
+                else:  # stopped, or failed, before a word
+                    drop()
         except QFError as error:
             run.error = error
         except BaseException:

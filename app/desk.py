@@ -17,6 +17,7 @@ from qfcore.errors import LessonError, NotFound, StoreBusy
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.recipe import recipe_named
 from qfcore.runtime.protocol import Progress
+from qfcore.settings import expanded
 from qfcore.standing import FAILED, LEARNED, WEAK, Standing
 from qfcore.store.records import LessonRecord, Version
 from qfcore.teach import Preview
@@ -131,7 +132,10 @@ class Desk:
         preview, made_of = self._previews[number]
         if made_of is not None and made_of != (form(), frozenset(ticked)):
             raise LessonError(words.STALE_REFUSED)
-        version = self._engine.apply(preview)
+        try:
+            version = self._engine.apply(preview)
+        except StoreBusy as error:
+            raise StoreBusy(f"{error} {words.PREVIEW_AGAIN if made_of else words.STUDY_AGAIN}") from error
         self._previews.pop(number, None)
         if self.study is not None and self.study.number == number:
             self.study = None
@@ -143,16 +147,27 @@ class Desk:
             self._cancels[tab, work].set()
 
     def ready(self, tab: str, work: str) -> None:
-        """Work is about to begin, and can be stopped from now on: a Stop pressed before its first step must count."""
-        kept = list(self._cancels.items())[-(_CANCELS_KEPT - 1) :]
-        self._cancels = {**dict(kept), (tab, work): threading.Event()}
+        """Work is about to begin, and can be stopped from now on: a Stop pressed before its first step must count.
+
+        Pressed twice, the second one joins what the first one can be stopped by.
+        """
+        with self._lock:
+            self._ready(tab, work)
+
+    def _ready(self, tab: str, work: str) -> None:
+        before = self._cancels.pop((tab, work), None)
+        fresh = before is None or before.is_set()
+        self._cancels[tab, work] = threading.Event() if fresh else before
+        while len(self._cancels) > _CANCELS_KEPT:
+            self._cancels.pop(next(iter(self._cancels)))
         self._waiting.add((tab, work))
 
     def _begin(self, tab: str, work: str) -> threading.Event:
-        if (tab, work) not in self._waiting:
-            self.ready(tab, work)
-        self._waiting.discard((tab, work))
-        return self._cancels[tab, work]
+        with self._lock:
+            if (tab, work) not in self._waiting or (tab, work) not in self._cancels:
+                self._ready(tab, work)
+            self._waiting.discard((tab, work))
+            return self._cancels[tab, work]
 
     def _prepare(self, on_progress: Progress, cancel: threading.Event) -> None:
         self._engine.prepare(lambda fraction, text: on_progress(fraction, f"{words.PREPARING}: {text}"), cancel)
@@ -160,7 +175,9 @@ class Desk:
     def _keep(self, preview: Preview, made_of: tuple[Form, frozenset[str]] | None = None) -> int:
         number = next(self._numbers)
         self._previews[number] = preview, made_of
-        for old in sorted(self._previews)[:-_PREVIEWS_KEPT]:
+        of_forms = sorted(n for n, (_, form) in self._previews.items() if form is not None)
+        of_files = sorted(self._previews.keys() - set(of_forms))  # of these only the last one is shown
+        for old in (*of_forms[:-_PREVIEWS_KEPT], *of_files[:-1]):
             self._previews.pop(old, None)
         return number
 
@@ -316,7 +333,7 @@ class Desk:
         """
         if not path.strip():
             raise LessonError(words.NO_PATH)
-        out = Path(path.strip()).expanduser()
+        out = expanded(path)
         if not out.is_absolute():
             out = self._engine.paths.exports / out
         if out.parent == self._engine.paths.exports:

@@ -21,7 +21,8 @@ MAX_AT_ONCE = 16
 _LIGHT = ("/v1/models", "/api/status", "/api/lessons", "/api/versions", "/api/diff", "/api/docs", "/api/static",
           "/api/openapi.json")  # fmt: skip
 """What programs read at little cost, however many they are; all else of theirs is work."""
-COOKIE = "qfchat"
+COOKIE = "qfchat-{port}"
+"""Name of the cookie; cookies do not tell ports apart, so each window of a computer has its own."""
 _CLOSED = ("/proxy=", "/deep_link", "/monitoring")
 _HEADERS = {
     b"content-security-policy": (
@@ -106,7 +107,7 @@ class Guard:
         if not self._token:
             return None
         try:
-            cookie = SimpleCookie(headers.get(b"cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get(b"cookie", "")).get(_cookie(scope))
         except CookieError:
             cookie = None
         bearer = headers.get(b"authorization", "").removeprefix("Bearer ")
@@ -115,12 +116,16 @@ class Guard:
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
         if scope["method"] == "GET" and self._is_token(asked):
             response = RedirectResponse(scope["path"] or "/", 303)  # the token leaves the address bar
-            response.set_cookie(COOKIE, self._token, httponly=True, samesite="strict", path="/")
+            response.set_cookie(_cookie(scope), self._token, httponly=True, samesite="strict", path="/")
             return response
         return PlainTextResponse("Open QF Chat by the address with the token that its terminal shows.", 401)
 
     def _is_token(self, value: str) -> bool:
         return hmac.compare_digest(value.encode("utf-8", "replace"), (self._token or "").encode())
+
+
+def _cookie(scope: Scope) -> str:
+    return COOKIE.format(port=(scope.get("server") or ("", ""))[1])
 
 
 def _closed(path: str) -> Response | None:

@@ -30,7 +30,7 @@ def build_page(session: Session) -> gr.Blocks:
     """The whole window over one session."""
     with gr.Blocks(title=words.TITLE, fill_width=True, analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         chat_id = gr.State(None)
-        kept = gr.BrowserState(None, storage_key="qfchat-chat", secret="not a secret: the number of a conversation")
+        kept = gr.BrowserState(None, storage_key="qfchat-chat", secret="not a secret: which conversation was shown")
         side = draw_sidebar()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(words.TAB_CHAT, id="chat"):
@@ -53,12 +53,12 @@ def build_page(session: Session) -> gr.Blocks:
         stop = gr.Button("Stop", elem_id="chat-stop", visible="hidden")
         chats = ChatEvents(session, chat_id, side, chat, kept)
         chats.wire(page, stop)
-        settings = SettingsEvents(Presets(session.engine.paths.home / "presets.json"), chat.settings)
+        settings = SettingsEvents(Presets(session.engine.paths.home / "presets.json"), chat.settings, chats.keeping)
         settings.wire()
         knowledge = Knowledge(session, side, chat, lessons, history, arena, export, teach, spoken)
         TeachEvents(session, chat_id, tabs, chat, teach, spoken, lessons.thorough, knowledge).wire(page)
         LessonsEvents(session, tabs, lessons, teach, knowledge).wire()
-        VersionsEvents(session, history, knowledge, tabs, chat.settings.version).wire()
+        VersionsEvents(session, history, knowledge, tabs, chat.settings.version, chats.keeping).wire()
         ProofEvents(session, proof).wire()
         ArenaEvents(session, arena).wire()
         ExportEvents(session, export, knowledge).wire()

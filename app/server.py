@@ -8,7 +8,6 @@ import importlib.metadata
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
 import threading
@@ -18,13 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from app import words
 from app.beside import Address, announced
 from app.choice import Choice, read_choice, remember_choice
 from app.restart import TOKEN_VARIABLE, begin_anew
-from app.waiting import waiting_room
-from qfcore.errors import ModelError, NotFound, PortInUse, QFError
+from app.waiting import hosts_of, waiting_room
+from qfcore.errors import ModelError, NotFound, PortInUse, QFError, RuntimeFailure, StoreBusy, StoreCorrupt
 from qfcore.settings import Paths
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
         theme=theme(), css=style(), js=shortcuts(),
         blocked_paths=[str(session.engine.paths.home)],
     )  # fmt: skip
-    application.add_middleware(Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"), token=token)
+    application.add_middleware(Guard, hosts=hosts_of(HOST, port), token=token)
     return application
 
 
@@ -128,6 +128,7 @@ def serve(
     finally:
         session.answering.close()
         session.desk.close()
+        session.shelf.close()
         engine.close()
     if session.restart.wanted:
         begin_anew()
@@ -138,7 +139,6 @@ def _prepared(paths: Paths, model: str | None, say: Callable[[float, str], None]
     from app.session import Session
 
     engine, opened = _open(paths, model, say)
-    shutil.rmtree(paths.temporary / "gradio", ignore_errors=True)  # uploads of an earlier start
     try:
         if engine.cannot_teach:
             sys.stderr.write(f"\r{engine.cannot_teach}\033[K\n")
@@ -153,7 +153,8 @@ def _prepared(paths: Paths, model: str | None, say: Callable[[float, str], None]
 def _open(paths: Paths, model: str | None, say: Callable[[float, str], None]) -> "tuple[Engine, str | None]":
     """The engine, and the name by which its model was opened: the one given, else the one that the home remembers.
 
-    A remembered one that cannot be opened is told, and the one before is remembered and opened instead.
+    Where a remembered one cannot be opened, that is told, and the one before is opened instead; it is remembered from then
+    on, unless another program only uses the chosen one's knowledge just now.
     """
     from qfcore.engine import Engine
 
@@ -162,10 +163,12 @@ def _open(paths: Paths, model: str | None, say: Callable[[float, str], None]) ->
         return Engine.open(home=paths.home, model=model, on_progress=say), model
     try:
         return Engine.open(home=paths.home, model=choice.name, on_progress=say), choice.name
-    except (ModelError, NotFound) as error:
+    except (ModelError, NotFound, RuntimeFailure, StoreBusy, StoreCorrupt) as error:
         sys.stderr.write(f"\r{words.CHOICE_FAILED.format(name=choice.name, why=error)}\033[K\n")
+        lasting = not isinstance(error, StoreBusy)
     before = choice.before if choice.before != choice.name else None
-    remember_choice(paths, Choice(before))
+    if lasting:
+        remember_choice(paths, Choice(before))
     return Engine.open(home=paths.home, model=before, on_progress=say), before
 
 
@@ -173,7 +176,7 @@ def _run(session: "Session", host: str, port: int, open_browser: bool, webview: 
     import uvicorn
 
     token = None if host == HOST else _token()
-    url = f"http://{HOST if host == HOST else _shown(host)}:{port}" + (f"/?token={token}" if token else "")
+    url = f"http://{HOST if host == HOST else _shown(host)}:{port}" + (f"/?token={quote(token, safe='')}" if token else "")
     config = uvicorn.Config(
         build_app(session, port, token), host=host, port=port, log_level="warning", timeout_graceful_shutdown=2,
         access_log=False,

@@ -120,7 +120,8 @@ class Session:
             yield from self.engine.stream(kept, sampling=sampling, version=version, stop=stop, think=thinks)
 
         return self.answering.begin(
-            chat_id, pieces, lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats, start), said
+            chat_id, pieces, lambda text, stats: self._store_answer(chat_id, path[-1].id, text, stats, start), said,
+            lambda: self._show_old_answer(path[-1]),
         )
 
     def _first_read(self, before: list, messages: list, going_on: list, start: int, room: int) -> int:
@@ -147,6 +148,12 @@ class Session:
         self.engine.store.chats.add_message(
             chat_id, parent, "assistant", text, version=stats.version if stats else None, stats=figures
         )
+
+    def _show_old_answer(self, question: Message) -> None:
+        """Back to the answer that was to be replaced, or continued; a question without one stays open."""
+        tree = self.engine.store.chats.tree(question.chat_id)
+        if old := [m.id for m in tree if m.parent_id == question.id and m.role == "assistant"]:
+            self.engine.store.chats.show(old[-1])
 
     def delete(self, chat_id: int) -> None:
         """Delete a conversation; an answer in progress is stopped first."""

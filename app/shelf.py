@@ -52,6 +52,11 @@ class Shelf:
         if tab in self._cancels:
             self._cancels[tab].set()
 
+    def close(self) -> None:
+        """Stop everything that is being installed."""
+        for cancel in list(self._cancels.values()):
+            cancel.set()
+
     def choose(self, name: str) -> Found:
         """Open this model from the next start on. It must be here.
 

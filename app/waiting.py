@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from app import words
 from qfcore.runtime.protocol import Progress
 
+HTTP_PORT = 80
+"""The port that browsers leave out."""
 STATUS = "/api/status"
 _PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="1">'
@@ -24,6 +26,12 @@ _HEADERS = {
 }  # fmt: skip
 
 
+def hosts_of(host: str, port: int) -> tuple[str, ...]:
+    """What browsers on this computer write into Host for a server at `port` of its address `host`."""
+    names = (host, "localhost")
+    return (*(f"{name}:{port}" for name in names), *(names if port == HTTP_PORT else ()))
+
+
 class _Room(ThreadingHTTPServer):
     """Answers everything with 503 and the same sentence."""
 
@@ -31,7 +39,7 @@ class _Room(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__((host, port), _Handler)
-        self.hosts = {f"{host}:{port}", f"localhost:{port}"}
+        self.hosts = hosts_of(host, port)
         self.text = words.STARTING
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -13,6 +13,9 @@ SECONDS_TO_LET_GO = 30
 """How long a tab that turns to another conversation waits until the answer it followed has drawn for the last time, which
 takes a tenth of a second where the machine is not busy."""
 
+_DIGITS, _LONGEST = 8, 100
+"""Of a model's SHA-256 in a stamp; of a stamp."""
+
 
 @dataclass(eq=False)
 class Wish:
@@ -64,12 +67,25 @@ class Wishes:
                 wish.let_go.set()
 
 
-def stamp(chosen: int | None, path: list[Message], first: int, busy: bool) -> str:
-    """What a page shows, in short: the conversation, its first and last message there, and whether it is being answered."""
-    return f"{chosen or ''}:{path[-1].id if path else ''}:{first}:{'busy' if busy else 'idle'}"
+def stamp(chosen: int | None, path: list[Message], first: int, busy: bool, model: str) -> str:
+    """What a page shows, in short: the conversation, its first and last message there, whether it is being answered, and by
+    which model (its SHA-256): each has conversations of its own, with the same numbers."""
+    return f"{chosen or ''}:{path[-1].id if path else ''}:{first}:{'busy' if busy else 'idle'}:{model[:_DIGITS]}"
 
 
 def first_drawn(stamp: str | None) -> int:
     """Position in its branch of the first message that a page shows, by its stamp."""
-    parts = (stamp or "").split(":")
-    return int(parts[2]) if len(parts) == 4 and parts[2].isdecimal() else 0
+    parts = _parts(stamp)
+    return int(parts[2]) if parts[2].isdecimal() else 0
+
+
+def chat_drawn(stamp: object, model: str) -> int | None:
+    """The conversation that a page shows, by its stamp; None for none, and for one of another model."""
+    parts = _parts(stamp)
+    return int(parts[0]) if parts[0].isdecimal() and parts[4] == model[:_DIGITS] else None
+
+
+def _parts(stamp: object) -> list[str]:
+    """The five parts of a stamp; empty ones for what is none, since browsers keep it."""
+    parts = stamp.split(":") if isinstance(stamp, str) and len(stamp) < _LONGEST else []
+    return parts if len(parts) == 5 else [""] * 5

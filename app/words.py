@@ -164,7 +164,9 @@ WRONG_HINT = (
     "left empty, question and answer are the fact."
 )
 SAYS_TODAY = "It said:"
-KEPT_UNTIL_NOW = "Lessons studied until now are kept; press Study again to go on."
+KEPT_UNTIL_NOW = "Lessons studied until now are kept; press Study these lessons to go on."
+PREVIEW_AGAIN = "Press Preview again."
+STUDY_AGAIN = "Press Study these lessons again: what was studied is kept."
 PRESET_KEPT = "Saved the preset {name}."
 CONTRADICTIONS = "These say otherwise than a live lesson:"
 STATE = {"observed": "studied", "known": "studied before", "refused": "refused", "skipped": "left out"}
@@ -200,7 +202,7 @@ DOUBTS = "In doubt: {parts}"
 ASK_NOW, AGAIN, FORGET_IT, ERASE_IT = "Ask now", "Teach again", "Forget", "Erase"
 FORGET_CONFIRM = "Forget this lesson? The versions until now still know it, and can be restored."
 ERASE_CONFIRM = "Erase this lesson from every version and from the disk? This cannot be undone."
-ERASED = "Erased from {count} versions. Version {number} is live."
+ERASED = "Erased. Versions that knew it: {count}. Version {number} is live."
 
 VERSION = "Version"
 CURVE, SHARE = "Learning curve over the versions", "share"
@@ -277,7 +279,7 @@ ARENA_QUESTION, ARENA_LEFT, ARENA_RIGHT = "Question", "One version", "The other 
 IMPORT_INTRO = "### Take over a bundle\nAll lessons and versions of another machine, made with the same base model."
 BUNDLE, READ = "File (.qfbundle)", "Import"
 REOBSERVE = "Teach its lessons anew (needed for a bundle of another model; takes as long as teaching them)"
-IMPORTED = "Imported. Version {number} is live and knows {lessons} lessons."
+IMPORTED = "Imported. Version {number} is live and knows {lessons}."
 PATH, NO_PATH = "File to write", "There is no file name. Write where the file should go."
 OVERWRITE = "Write over an existing file"
 TENSOR_TYPE = "Type of the changed tensor"

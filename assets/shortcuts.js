@@ -58,7 +58,10 @@
     moveTab(event);
     const ctrl = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
-    const editing = event.target.closest?.("#chat-messages textarea, #chat-messages input, [role=listbox], dialog");
+    const editing = event.target.closest?.(
+      "#chat-messages textarea, #chat-messages input, [role=listbox], [role=combobox], dialog",
+    );
+    const typing = event.target.closest?.("input, textarea, [contenteditable]"); // there it means: redo
     if (key === "escape") {
       if (!editing && !help()?.open) press("chat-stop");
       return;
@@ -66,7 +69,7 @@
     if (ctrl && !event.shiftKey && key === "k") document.querySelector("#chat-search input, #chat-search textarea")?.focus();
     else if (ctrl && event.shiftKey && key === "o") press("new-chat");
     else if (ctrl && event.shiftKey && key === "l") tab("teach");
-    else if (ctrl && event.shiftKey && key === "z" && undo()) undo().click();
+    else if (ctrl && event.shiftKey && key === "z" && !typing && undo()) undo().click();
     else if (ctrl && key === "/") showHelp();
     else return;
     event.preventDefault();

@@ -94,6 +94,7 @@ class Engine:
         self._replay: dict[int, Replay] = {}
         self._replay_lock = threading.Lock()
         self._change_lock = threading.Lock()
+        self._preview_lock = threading.Lock()  # another one: who undoes or forgets need not wait for a preview
         self._progress: Progress | None = None
         self._cancel: threading.Event | None = None
         self.recipe: Recipe = RIDGE
@@ -422,13 +423,13 @@ class Engine:
 
         Raises:
             LessonError: nothing to learn, or the live lessons were taught by another method or at another layer.
-            NotFound: a lesson to replace does not exist. Cancelled: `cancel` was set.
+            NotFound: the live version does not know a lesson to replace. Cancelled: `cancel` was set.
         """
         if not lessons:
             raise LessonError("There is no lesson to teach. Write a fact or instruction.")
-        gone = [self.store.lesson(reference) for reference in replaces]
+        gone = [self._live_lesson(reference)[0] for reference in replaces]
         recipe = recipe or self.recipe
-        with self._change_lock, self._telling(on_progress, cancel):
+        with self._preview_lock, self._telling(on_progress, cancel):
             return self.teacher.preview(lessons, recipe, replaces=gone, on_progress=on_progress, cancel=cancel)
 
     def plan_many(self, lessons: Sequence[Lesson], recipe: Recipe | None = None) -> Plan:
@@ -461,7 +462,7 @@ class Engine:
                 self.teacher, self.store, unique, recipe, on_progress=lambda f, text: tell(0.7 * f, text),
                 on_lesson=on_lesson, cancel=cancel,
             )  # fmt: skip
-        with self._change_lock, self._telling(on_progress, cancel):
+        with self._preview_lock, self._telling(on_progress, cancel):
             states, replaced = settle(self.teacher, self.store, states, recipe, on_conflict)
             good = [state.lesson for state in states if not state.refused]
             if not good:
@@ -527,7 +528,7 @@ class Engine:
             try:
                 knew = self.store.erase(reference)
             finally:
-                self.paths.empty_temporary()  # files with lessons that were uploaded
+                self.paths.empty_uploads()  # files with lessons
             if len(backups_of(self.store.folder)) < copies:
                 self._back_up_again()
             return knew

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 import psutil
 
-from qfcore.errors import HomeError
+from qfcore.errors import HomeError, NotFound
 
 CHAT_CONTEXT = 4096
 """Tokens that a conversation may hold."""
@@ -27,6 +27,18 @@ def wished_device() -> str | None:
 def wished_dtype() -> str | None:
     """float32, bfloat16 or float16; None leaves the choice to the runtime."""
     return os.environ.get(DTYPE_VARIABLE, "").strip().lower() or None
+
+
+def expanded(text: str) -> Path:
+    """A path as a person writes it, with ~ for a home.
+
+    Raises:
+        NotFound: ~ with a name that no user has.
+    """
+    try:
+        return Path(text.strip()).expanduser()
+    except RuntimeError as error:
+        raise NotFound(f"There is no home folder for {text.strip()[:60]!r}. Write the whole path.") from error
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,12 @@ class Paths:
     def uploads(self) -> Path:
         """This process's uploads and downloads of the window, below `temporary`."""
         return self.temporary / f"window-{os.getpid()}"
+
+    def empty_uploads(self) -> None:
+        """Delete what was uploaded to this process's window."""
+        if self.uploads.exists():
+            shutil.rmtree(self.uploads, ignore_errors=True)
+            self.uploads.mkdir(mode=0o700, exist_ok=True)
 
     def empty_temporary(self) -> None:
         """Delete scratch files but those of other programs that still run; this process's own go too."""

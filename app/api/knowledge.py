@@ -1,6 +1,7 @@
 """Lessons and versions over HTTP: what the desk does, for programs."""
 
 import threading
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -11,7 +12,7 @@ from app.api.working import while_connected
 from app.session import Session
 from qfcore.lesson import MAX_FIELD_CHARACTERS, check_lesson
 from qfcore.recipe import recipe_named
-from qfcore.store.records import LessonRecord, Version, VersionDiff
+from qfcore.store.records import LessonRecord, NamedVersion, Version, VersionDiff
 
 VersionRef = Annotated[
     str, Query(max_length=schemas.LONGEST_REFERENCE, description="A version's number, name or hash.")
@@ -55,7 +56,9 @@ def knowledge_router(session: Session) -> APIRouter:
 
     @router.get("/versions", tags=["Versions"], summary="The history, newest first")
     def versions() -> list[schemas.VersionOut]:
-        return [_version(session, version) for version in session.engine.store.versions()]
+        store = session.engine.store
+        live, names = store.live().number, store.names.all()
+        return [_as_out(version, live, names) for version in store.versions()]
 
     @router.get("/versions/{version}", tags=["Versions"], summary="One version")
     def version(version: Named) -> schemas.VersionOut:
@@ -124,8 +127,12 @@ def _lesson(record: LessonRecord) -> schemas.LessonOut:
 
 def _version(session: Session, version: Version) -> schemas.VersionOut:
     store = session.engine.store
+    return _as_out(version, store.live().number, store.names.all())
+
+
+def _as_out(version: Version, live: int, names: Sequence[NamedVersion]) -> schemas.VersionOut:
     return schemas.VersionOut(
-        number=version.number, live=version.number == store.live().number, kind=version.kind, message=version.message,
+        number=version.number, live=version.number == live, kind=version.kind, message=version.message,
         parent=version.parent, lessons=len(version.entries), hash=version.hash, content=version.content,
-        names=[n.name for n in store.names.all() if n.version == version.number], created=version.created_at,
+        names=[n.name for n in names if n.version == version.number], created=version.created_at,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import gradio as gr
 
 from app import words
-from app.events.common import AT_ONCE, SECONDS_SHOWN, STREAM, tab_of
+from app.events.common import AT_ONCE, STREAM, tab_of, warn
 from app.panels.arena import ArenaPanel
 from app.present.chat import meter
 from app.session import Session
@@ -74,7 +74,7 @@ class ArenaEvents:
                 shown[place] = visible(text)
                 yield tuple(shown)
         except QFError as error:
-            gr.Warning(str(error), duration=SECONDS_SHOWN)
+            warn(error)
             yield tuple(shown)
 
     def stop(self, request: gr.Request) -> None:

@@ -17,7 +17,7 @@ import gradio as gr
 
 from app import words
 from app.answering import UPDATES_PER_SECOND, Run
-from app.events.common import AT_ONCE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
+from app.events.common import AT_ONCE, QUICK, STREAM, explained, tab_of, warn
 from app.panels.chat import ChatPanel, Sidebar
 from app.present.chat import (
     chat_messages,
@@ -33,7 +33,7 @@ from app.present.chat import (
 from app.present.history import version_choices
 from app.presets import from_settings, preset_of, settings_of
 from app.session import Session
-from app.wishes import Wish, Wishes, first_drawn, stamp
+from app.wishes import Wish, Wishes, chat_drawn, first_drawn, stamp
 from qfcore.errors import NotFound, QFError
 from qfcore.store.records import Message
 
@@ -50,9 +50,8 @@ _SENT = """(now) => {  // what was sent leaves the box; what was typed since the
   return now.startsWith(window.qfSent) ? now.slice(window.qfSent.length) : now;
 }"""
 _KEEP = """(drawn) => {
-  const id = Number(drawn.split(":")[0]) || null;
-  sessionStorage.setItem("qfchat-chat", JSON.stringify(id));
-  return id;
+  sessionStorage.setItem("qfchat-chat", JSON.stringify(drawn));
+  return drawn;
 }"""
 _KEPT = """(kept, search) => {
   const own = sessionStorage.getItem("qfchat-chat");
@@ -113,6 +112,12 @@ class ChatEvents:
         side.refresh.click(self.find, inputs, side.chats, **QUICK)  # other tabs may have changed them
         self._wire_settings(settings)
 
+    @property
+    def keeping(self) -> dict:
+        """Keeps the settings with the conversation: for events that set controls, which `input` does not tell."""
+        settings = self._chat.settings
+        return {"fn": self.keep_settings, "inputs": [self._chat_id, settings.version, *settings.values], **QUICK}
+
     def _wire_settings(self, controls: list) -> None:
         """Keep what a person sets with the conversation, also when nothing is asked afterwards."""
         for control in controls:
@@ -156,9 +161,16 @@ class ChatEvents:
         style = chat_style(path[first:], busy=bool(run), forks=forks, earlier=first > 0, asked=asked)
         return (
             chosen, _growing(messages, run.said) if run else messages, meter(last_stats(path)), chats, title,
-            *branches, style, stamp(chosen, path, first, bool(run)), words.EARLIER.format(count=first),
+            *branches, style, self._stamp(chosen, path, first, busy=bool(run)), words.EARLIER.format(count=first),
             *self._settings(chosen, settings),
         )  # fmt: skip
+
+    def _stamp(self, chosen: int | None, path: list[Message], first: int, *, busy: bool) -> str:
+        return stamp(chosen, path, first, busy, self._session.engine.store.model.sha256)
+
+    def _shown(self, drawn: object) -> int | None:
+        """The conversation that a page shows by its stamp, if it is one of this model's and still there."""
+        return self._session.chat_or_none(chat_drawn(drawn, self._session.engine.store.model.sha256))
 
     def _branches(self, path: list[Message], chosen: int | None) -> tuple[int, str, gr.Dropdown]:
         """How many forks there are, and position and choice of them."""
@@ -189,11 +201,14 @@ class ChatEvents:
     def look(self, drawn: str | None, request: gr.Request) -> object:
         """Whether the page shows what it should; if not, wake `resume`. Asked by the page every few seconds."""
         wish = self._wishes.get(tab_of(request))
+        if wish is None and drawn:  # this program began under an open page, which goes on with what it shows
+            self._wishes.want(tab_of(request), self._shown(drawn))
+            return next(self._calls)
         if wish is None or wish.drawing:
             return gr.skip()
         try:
             path = self._session.path(wish.chosen)
-            right = drawn == stamp(wish.chosen, path, first_shown(path, wish.earlier), False)
+            right = drawn == self._stamp(wish.chosen, path, first_shown(path, wish.earlier), busy=False)
         except NotFound:  # deleted in another tab
             right = False
         busy = self._session.answering.run(wish.chosen)
@@ -222,10 +237,13 @@ class ChatEvents:
         """
         return self._draw(None, search, tab_of(request), settings=True)
 
-    def begin(self, kept: int | None, search: str | None, request: gr.Request) -> tuple:
-        """When the page is loaded: the conversation that this tab, else this browser, showed last, if it is still there."""
+    def begin(self, kept: str | None, search: str | None, request: gr.Request) -> tuple:
+        """When the page is loaded: the conversation that this tab, else this browser, showed last, if it is still there.
+
+        kept: the stamp of what it showed.
+        """
         try:
-            return self.show(self._session.chat_or_none(kept), search, request)
+            return self.show(self._shown(kept), search, request)
         except QFError:
             return self.show(None, search, request)
 
@@ -262,7 +280,7 @@ class ChatEvents:
                     chosen, system=preset.system, sampling=preset.sampling, version=version, think=preset.think
                 )
         except QFError as error:
-            gr.Warning(str(error), duration=SECONDS_SHOWN)
+            warn(error)
         yield from self._follow(run, chosen, search, tab)
 
     def follow(self, chosen: int | None, search: str | None, request: gr.Request) -> Iterator[tuple]:
@@ -295,7 +313,7 @@ class ChatEvents:
                 speed = growing_meter(run.tokens, run.tokens_per_s)
                 yield gr.skip(), _growing(shown, said), speed, *self._nothing()[3:]
         except QFError as error:
-            gr.Warning(str(error), duration=SECONDS_SHOWN)
+            warn(error)
 
     def stop(self, chosen: int | None) -> None:
         """End the answer in progress; what was said is kept."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.present.common import escape
 from qfcore.errors import QFError
 
 QUICK: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": 4}
@@ -27,9 +28,14 @@ def explained(function: Callable) -> Callable:
         try:
             return function(*arguments)
         except QFError as error:
-            raise gr.Error(str(error), duration=SECONDS_SHOWN, print_exception=False) from error
+            raise gr.Error(escape(str(error)), duration=SECONDS_SHOWN, print_exception=False) from error
 
     return wrapper
+
+
+def warn(error: QFError) -> None:
+    """Tell of an error without ending the event. Gradio draws messages as HTML, and they quote what people wrote."""
+    gr.Warning(escape(str(error)), duration=SECONDS_SHOWN)
 
 
 def tab_of(request: gr.Request) -> str:

@@ -1,6 +1,5 @@
 """What happens in Export: write a file, take over a bundle."""
 
-from pathlib import Path
 
 import gradio as gr
 
@@ -8,8 +7,9 @@ from app import words
 from app.events.common import ONE, QUICK, explained
 from app.events.knowledge import Knowledge
 from app.panels.export import ExportPanel
-from app.present.common import chip
+from app.present.common import chip, count
 from app.session import Session
+from qfcore.settings import expanded
 
 
 class ExportEvents:
@@ -57,9 +57,9 @@ class ExportEvents:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio finds it by this default
     ) -> str:  # fmt: skip
         """Take over a bundle, or teach its lessons anew."""
-        where = Path((path or "").strip()).expanduser()
+        where = expanded(path or "")
         if reobserve is True:
             version = self._session.engine.reobserve_bundle(where, on_progress=lambda f, t: progress(f, desc=t))[0]
         else:
             version = self._session.desk.import_bundle(where, lambda f, t: progress(f, desc=t))
-        return chip(words.IMPORTED.format(number=version.number, lessons=len(version.entries)))
+        return chip(words.IMPORTED.format(number=version.number, lessons=count(len(version.entries))))

@@ -44,7 +44,9 @@ class Knowledge:
             "outputs": self.outputs, **QUICK,
         }  # fmt: skip
         history.more.click(self.more_versions, history.pages, [history.pages, history.timeline, history.more], **QUICK)
-        side.refresh.click(**{**self.after, "fn": self.look_again})
+        self.refresh = side.refresh
+        """Pressed by the page when it is seen again."""
+        self.refresh.click(**{**self.after, "fn": self.look_again})
 
     def look_again(
         self, search: str | None, lesson_pages: int, version_pages: int, applied: int | None, defaults: tuple,

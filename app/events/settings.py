@@ -7,19 +7,20 @@ import gradio as gr
 from app import words
 from app.events.common import QUICK, explained
 from app.panels.chat import Settings
+from app.present.common import escape
 from app.presets import Presets, preset_of
 
 
 class SettingsEvents:
-    """Handlers of the presets."""
+    """Handlers of the presets. keeping: the event that keeps the settings with the conversation."""
 
-    def __init__(self, presets: Presets, settings: Settings) -> None:
-        self._presets, self._settings = presets, settings
+    def __init__(self, presets: Presets, settings: Settings, keeping: dict) -> None:
+        self._presets, self._settings, self._keeping = presets, settings, keeping
 
     def wire(self) -> None:
         """Connect every control."""
         s = self._settings
-        s.preset.input(explained(self.choose), s.preset, [*s.values, s.preset_name], **QUICK)
+        s.preset.input(explained(self.choose), s.preset, [*s.values, s.preset_name], **QUICK).success(**self._keeping)
         s.keep.click(explained(self.keep), [s.preset_name, *s.values], s.preset, **QUICK)
         s.drop.click(explained(self.drop), s.preset, s.preset, **QUICK)
 
@@ -37,7 +38,7 @@ class SettingsEvents:
     def keep(self, name: str | None, *values: object) -> gr.Dropdown:
         """Store the settings under a name."""
         stored = self._presets.keep(name or "", preset_of(*values))
-        gr.Info(words.PRESET_KEPT.format(name=stored), duration=4)
+        gr.Info(escape(words.PRESET_KEPT.format(name=stored)), duration=4)
         return self.choices(stored)
 
     def drop(self, name: str | None) -> gr.Dropdown:

@@ -7,7 +7,7 @@ import gradio as gr
 
 from app import words
 from app.desk import TEACH, Form, Trial
-from app.events.common import AT_ONCE, ONE, QUICK, SECONDS_SHOWN, STREAM, explained, tab_of
+from app.events.common import AT_ONCE, ONE, QUICK, STREAM, explained, tab_of, warn
 from app.events.knowledge import Knowledge
 from app.panels.chat import ChatPanel
 from app.panels.teach import TaughtChip, TeachPanel
@@ -50,6 +50,7 @@ class TeachEvents:
         self._session, self._desk = session, session.desk
         self._chat_id, self._tabs, self._chat, self._teach, self._knowledge = chat_id, tabs, chat, teach, knowledge
         self._spoken, self._doubtful = spoken, doubtful
+        self._following: dict[str, Study] = {}
 
     def wire(self, page: gr.Blocks) -> None:
         """Connect every control."""
@@ -69,6 +70,8 @@ class TeachEvents:
             [self._tabs, t.fact, t.question, t.said, t.answer, t.proposals, t.status, t.report, t.apply, answer_as_draft],
             **QUICK,
         ).success(None, answer_as_draft, js=_TO_ANSWER).success(
+            self.ready_for_draft, answer_as_draft, t.stop, **QUICK
+        ).success(
             self.split_draft, [answer_as_draft, t.fact], [t.proposals, t.stop, t.status], show_progress_on=[t.status], **ONE
         )  # fmt: skip
 
@@ -100,9 +103,10 @@ class TeachEvents:
         work = [*self._card, many.start, many.stop, many.progress, many.states, many.again, many.lessons]
         follow = {"fn": self.follow_study, "inputs": None, "outputs": work, **STREAM}
         begun = [many.start, many.stop]
-        many.start.click(
+        started = many.start.click(
             explained(self.begin_study), [many.lessons, t.method, many.on_conflict], begun, **QUICK
-        ).success(**follow)
+        )
+        started.success(**follow)
         applied = [t.number, t.apply, t.applied, t.chip.text, self._spoken.text]
         many.again.click(explained(self.apply_and_study_again), None, [*applied, *begun], **QUICK).success(
             **self._knowledge.after
@@ -112,6 +116,9 @@ class TeachEvents:
         )
         many.stop.click(self._desk.stop_study, **AT_ONCE)
         page.load(**follow)
+        join = {**follow, "fn": self.join_study}  # one that another tab began
+        self._knowledge.refresh.click(**join)
+        started.failure(**join)
 
     # -- one lesson, or some ------------------------------------------------------------------------------------
 
@@ -140,7 +147,7 @@ class TeachEvents:
         try:
             found = self._desk.split(text or "", tab_of(request), lambda f, t: progress(f, desc=t))
         except QFError as error:
-            gr.Warning(str(error), duration=SECONDS_SHOWN)
+            warn(error)
             return gr.skip(), gr.Button(**_OFF), note(str(error))
         return gr.Dataframe(value=proposal_rows(found), visible=True), gr.Button(**_OFF), ""
 
@@ -148,6 +155,10 @@ class TeachEvents:
         """Work begins, and can be stopped."""
         self._desk.ready(tab_of(request), TEACH)
         return gr.Button(**_ON)
+
+    def ready_for_draft(self, wanted: bool, request: gr.Request) -> gr.Button:
+        """The same, where an answer was brought over to be split."""
+        return self.ready(request) if wanted else gr.skip()
 
     def begin(
         self, text: str, question: str, answer: str, method: str, proposals: list, _replaces: list, request: gr.Request
@@ -240,18 +251,30 @@ class TeachEvents:
         self._desk.study_doubtful()
         return gr.Tabs(selected="teach"), gr.Accordion(open=True), gr.Button(**_OFF), gr.Button(**_ON)
 
-    def follow_study(self) -> Iterator[tuple]:
+    def join_study(self, request: gr.Request) -> Iterator[tuple]:
+        """Follow the study in progress, if this tab does not yet."""
+        study = self._desk.study
+        if study is not None and study.running and self._following.get(tab_of(request)) is not study:
+            yield from self.follow_study(request)
+        else:
+            yield (gr.skip(),) * (CARD + 6)
+
+    def follow_study(self, request: gr.Request) -> Iterator[tuple]:
         """Show how the file in progress gets on, whichever tab began it; then its report card."""
         study, nothing = self._desk.study, (gr.skip(),) * CARD
         if study is None:
             yield *nothing, *(gr.skip(),) * 6  # a generator without a value would empty what it could show
             return
-        watched = study.running
-        for _ in study.follow():
-            drawn = progress_bar(study.fraction, study.text), states_html(study.states, study.of), ""
-            yield *nothing, gr.Button(**_OFF), gr.Button(**_ON), *drawn, study.lessons
+        watched, tab = study.running, tab_of(request)
+        self._following[tab] = study
+        try:
+            for _ in study.follow():
+                drawn = progress_bar(study.fraction, study.text), states_html(study.states, study.of), ""
+                yield *nothing, gr.Button(**_OFF), gr.Button(**_ON), *drawn, study.lessons
+        finally:
+            self._following.pop(tab, None)
         if study.error is not None and watched:  # who loads the page later finds it in the panel
-            gr.Warning(str(study.error), duration=SECONDS_SHOWN)
+            warn(study.error)
         yield *_studied(study, len(self._desk.not_stuck())), study.lessons
 
 
@@ -263,7 +286,7 @@ def _studied(study: Study, weak: int) -> tuple:
         return *(gr.skip(),) * CARD, again, off, note(text), states_html(study.states, study.of), ""
     states = states_html(study.states, study.of, study.preview.report, again=weak > 0)
     offer = words.APPLY_AND_AGAIN.format(lessons=count(weak))
-    return *_card(study.number, study.preview, study.method), off, off, note(words.DONE), states, offer
+    return *_card(study.number, study.preview, study.method), again, off, note(words.DONE), states, offer
 
 
 def form_of(text: str | None, question: str | None, answer: str | None, method: str, proposals: list, *_: object) -> Form:
@@ -301,7 +324,7 @@ def _card(number: int | None, made: Preview, method: str, trial: Trial | None = 
 
 def _failed(error: QFError) -> tuple:
     """Values of `card` for work that failed or was stopped."""
-    gr.Warning(str(error), duration=SECONDS_SHOWN)
+    warn(error)
     hidden, off = gr.CheckboxGroup(choices=[], value=[], visible=False), gr.Button(**_OFF)
     return None, _no_report(), hidden, [], off, gr.Button(visible=False), off, note(str(error))
 

@@ -15,13 +15,14 @@ from qfcore.errors import Cancelled, NotFound
 
 
 class VersionsEvents:
-    """Handlers of the history."""
+    """Handlers of the history. keeping: the event that keeps the chat's settings with the conversation."""
 
     def __init__(
-        self, session: Session, panel: VersionsPanel, knowledge: Knowledge, tabs: gr.Tabs, chat_version: gr.Dropdown
-    ) -> None:
+        self, session: Session, panel: VersionsPanel, knowledge: Knowledge, tabs: gr.Tabs, chat_version: gr.Dropdown,
+        keeping: dict,
+    ) -> None:  # fmt: skip
         self._session, self._panel, self._knowledge = session, panel, knowledge
-        self._tabs, self._chat_version = tabs, chat_version
+        self._tabs, self._chat_version, self._keeping = tabs, chat_version, keeping
 
     def wire(self) -> None:
         """Connect every control."""
@@ -31,7 +32,9 @@ class VersionsEvents:
         # One event: two would race, and the older pair of versions could be drawn last.
         gr.on([p.version.change, p.other.change], explained(self.choose), pair, shown, trigger_mode="always_last", **QUICK)
         p.restore.click(explained(self.restore), p.version, p.chip, **QUICK).success(**after)
-        p.chat.click(explained(self.chat_with), p.version, [self._tabs, self._chat_version], **QUICK)
+        p.chat.click(explained(self.chat_with), p.version, [self._tabs, self._chat_version], **QUICK).success(
+            **self._keeping
+        )
         p.tag.click(explained(self.tag), [p.name, p.version], [p.chip, p.name], **QUICK).success(**after)
         p.branch.click(explained(self.branch), [p.name, p.version], [p.chip, p.name], **QUICK).success(**after)
         p.names.click(explained(self.act_on_name), None, p.chip, **QUICK).success(**after)

@@ -22,8 +22,15 @@ def check_target(out: Path, *, base: Path, overwrite: bool, kept: Sequence[Path]
 
     Raises:
         ExportError: `out` exists and may not be overwritten, is the base, a folder, or in one of `kept`; or there is no such
-            folder.
+            folder, or it cannot be looked into.
     """
+    try:
+        _check_target(out, base, overwrite, kept)
+    except OSError as error:
+        raise ExportError(_explain(out, error)) from error
+
+
+def _check_target(out: Path, base: Path, overwrite: bool, kept: Sequence[Path]) -> None:
     if not out.parent.is_dir():
         raise ExportError(f"The folder {out.parent} does not exist. Create it or choose another one.")
     folder = out.parent.resolve()
@@ -68,10 +75,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         ExportError: `path` exists, or the folder around it is missing, read-only or full.
     """
-    if path.exists():
-        raise ExportError(f"{path} exists already. Choose another name, or remove it first.")
     temporary = _beside(path)
     try:
+        if path.exists():
+            raise ExportError(f"{path} exists already. Choose another name, or remove it first.")
         temporary.mkdir()
         yield temporary
         for file in temporary.rglob("*"):

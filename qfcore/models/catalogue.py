@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfcore.errors import NotFound
+from qfcore.settings import expanded
 
 DEFAULT = "qwen2.5-coder-1.5b"
 
@@ -64,11 +65,14 @@ def find_model(name_or_path: str | None) -> ModelEntry | Path:
         return CATALOGUE[DEFAULT]
     if name_or_path in CATALOGUE:
         return CATALOGUE[name_or_path]
-    path = Path(name_or_path).expanduser()
-    if path.is_file() or (path / "config.json").is_file():  # a GGUF file, or the folder of a checkpoint
-        return path.absolute()
-    if path.is_dir():
-        raise NotFound(f"The folder {path} holds no config.json, so it is no model. Give one that does, or a GGUF file.")
+    path = expanded(name_or_path)
+    try:
+        if path.is_file() or (path / "config.json").is_file():  # a GGUF file, or the folder of a checkpoint
+            return path.absolute()
+        if path.is_dir():
+            raise NotFound(f"The folder {path} holds no config.json, so it is no model. Give one that does, or a GGUF file.")
+    except OSError as error:
+        raise NotFound(f"{path} cannot be looked at: {error.strerror}. Choose another file, or its rights.") from error
     raise NotFound(
         f"There is no model {name_or_path!r}: neither a file nor a name of the catalogue ({', '.join(CATALOGUE)}). "
         "A model of the hub is named hf:OWNER/NAME/FILE.gguf, or hf:OWNER/NAME."

@@ -56,7 +56,12 @@ def test_a_window_is_found_while_it_is_open(paths: Paths, url: str) -> None:
         (file,) = paths.temporary.iterdir()
         assert file.stat().st_mode & 0o777 == 0o600
         assert find_window(paths, SHA256) == here and find_window(paths, "cd" * 32) is None
-        paths.empty_temporary()  # another start leaves what belongs to a running one
+        paths.uploads.mkdir()
+        (paths.uploads / "lessons.txt").touch()
+        paths.empty_uploads()  # after erasing
+        assert list(paths.uploads.iterdir()) == [] and find_window(paths, SHA256) == here
+        paths.empty_temporary()
+        paths.uploads.rmdir()
     assert find_window(paths, SHA256) is None and list(paths.temporary.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qfcore.engine import Engine
-from qfcore.errors import Cancelled, LessonError
+from qfcore.errors import Cancelled, LessonError, NotFound, StoreBusy
 from qfcore.lesson import check_lesson
 from qfcore.recipe import RIDGE
 from qfcore.store.store import Store
@@ -70,6 +70,36 @@ def test_many_lessons_stopped_between_go_on_where_they_were(engine: Engine) -> N
     runtime.stop_at = 0
     preview, states = engine.teach_many(lessons, recipe=RIDGE)
     assert len(engine.apply(preview).entries) == 4 and not any(state.refused for state in states)
+
+
+def test_who_forgets_need_not_wait_for_a_preview(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.apply(engine.preview([check_lesson("The heron is called Ash.", "What is the heron called?")], recipe=RIDGE))
+    at_work, go_on, made = threading.Event(), threading.Event(), []
+    observe = engine.runtime.observe
+
+    def slow(*arguments: object, **more: object):  # noqa: ANN202
+        at_work.set()
+        assert go_on.wait(20)
+        return observe(*arguments, **more)
+
+    monkeypatch.setattr(engine.runtime, "observe", slow)
+    thread = threading.Thread(target=lambda: made.append(_preview(engine)))
+    thread.start()
+    assert at_work.wait(20)
+    version = engine.forget("1")
+    go_on.set()
+    thread.join(20)
+    assert engine.store.live() == version and version.entries == ()
+    with pytest.raises(StoreBusy, match="changed meanwhile"):  # it was made of what was known then
+        engine.apply(made[0])
+    assert engine.apply(_preview(engine)).number == version.number + 1
+
+
+def test_only_a_live_lesson_can_be_replaced(engine: Engine) -> None:
+    engine.apply(engine.preview([check_lesson("The heron is called Ash.", "What is the heron called?")], recipe=RIDGE))
+    engine.forget("1")
+    with pytest.raises(NotFound, match="does not know lesson 1"):
+        engine.preview([LESSON], replaces=["1"], recipe=RIDGE)
 
 
 def test_nothing_to_teach_is_said(engine: Engine) -> None:

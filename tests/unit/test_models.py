@@ -90,6 +90,10 @@ def test_models_are_found_by_name_and_path(tmp_path: Path) -> None:
     assert find_model(str(file)) == file
     with pytest.raises(NotFound, match="neither a file nor a name"):
         find_model("gpt-17")
+    with pytest.raises(NotFound, match="cannot be looked at"):
+        find_model("x" * 300)
+    with pytest.raises(NotFound, match="no home folder"):
+        find_model("~nobody-of-this-name/mine.gguf")
 
 
 def test_a_fingerprint_is_remembered_until_the_file_changes(tmp_path: Path) -> None:

@@ -322,8 +322,9 @@ TOKEN = "a-token-of-24-characters"
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
     [
-        ("/", {}, 401), ("/?token=wrong", {}, 401), (f"/?token={TOKEN}", {}, 303), ("/", {"Cookie": f"qfchat={TOKEN}"}, 200),
-        ("/", {"Cookie": "qfchat=wrong"}, 401), ("/", {"Cookie": "qfchat=ü; =;"}, 401),
+        ("/", {}, 401), ("/?token=wrong", {}, 401), (f"/?token={TOKEN}", {}, 303),
+        ("/", {"Cookie": f"qfchat-7860={TOKEN}"}, 200), ("/", {"Cookie": f"qfchat-7861={TOKEN}"}, 401),
+        ("/", {"Cookie": "qfchat-7860=wrong"}, 401), ("/", {"Cookie": "qfchat=ü; =;"}, 401),
         ("/", {"Authorization": f"Bearer {TOKEN}"}, 200), ("/", {"Authorization": "Bearer "}, 401),
         ("/", {"Authorization": f"Bearer {TOKEN}", "Origin": "http://evil.example"}, 403),
         ("/", {"Authorization": f"Bearer {TOKEN}", "Origin": "http://mybox:7860", "Host": "mybox:7860"}, 200),

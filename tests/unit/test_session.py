@@ -151,6 +151,25 @@ def test_a_cut_answer_goes_on_and_the_short_one_is_kept(session: Session) -> Non
     assert session.go_on(chat_id) is None
 
 
+def test_an_answer_that_is_stopped_before_a_word_leaves_the_old_one_shown(session: Session) -> None:
+    chat_id = ask(session, None, "Count.")
+    with runtime_of(session).busy:  # teaching
+        session.back_to_question(chat_id)
+        session.answer(chat_id)
+        session.answering.stop(chat_id, wait=10)
+    assert said(session, chat_id) == ["Count.", "one two three four"] and session.forks(session.path(chat_id)) == []
+
+
+def test_going_on_without_a_word_stores_nothing(session: Session) -> None:
+    chat_id = ask(session, None, "Count.", sampling=Sampling(max_tokens=2))
+    before = session.path(chat_id)
+    with runtime_of(session).busy:
+        session.go_on(chat_id)
+        session.answering.stop(chat_id, wait=10)
+    assert session.path(chat_id) == before and is_cut(session.path(chat_id))
+    assert len(session.engine.store.chats.tree(chat_id)) == 2
+
+
 def test_an_answer_is_marked_with_its_version_where_messages_share_a_row(session: Session) -> None:
     chat_id = session.say(None, "A?")
     session.engine.store.chats.add_message(chat_id, session.path(chat_id)[-1].id, "user", "B?")
@@ -267,11 +286,22 @@ def test_what_follows_an_answer_lets_go_before_another_conversation_is_drawn(eve
     assert session.answering.run(chat_id) is None or session.answering.run(chat_id).ended.wait(10)
 
 
+def test_a_page_that_was_open_before_this_start_goes_on_with_what_it_shows(events: ChatEvents, session: Session) -> None:
+    chat_id = ask(session, None, "A?")
+    drawn = part(events, events.show(chat_id, "", tab("before")), "drawn")
+    assert type(events.look(drawn, tab("a"))) is int
+    assert next(events.resume("", tab("a")))[0] == chat_id
+    assert isinstance(events.look(drawn, tab("a")), dict)
+    of_another_model = drawn.rpartition(":")[0] + ":00000000"
+    assert type(events.look(of_another_model, tab("b"))) is int
+    assert next(events.resume("", tab("b")))[0] is None
+
+
 def test_the_page_is_put_right_when_it_shows_something_else(events: ChatEvents, session: Session) -> None:
     chat_id = ask(session, None, "A?")
     drawn = part(events, events.show(chat_id, "", tab("a")), "drawn")
     assert isinstance(events.look(drawn, tab("a")), dict)  # as it should be: nothing is done
-    assert isinstance(events.look("::idle", tab("unknown")), dict)
+    assert isinstance(events.look(None, tab("unknown")), dict)  # it was not drawn yet
     assert isinstance(events.look("::idle", tab("a")), int)
     assert shown(next(events.resume("", tab("a"))))[0] == "A?"
     session.say(chat_id, "asked in another tab")

@@ -14,10 +14,10 @@ from app.present.models import models_table
 from app.restart import Restart, arguments_again
 from app.shelf import Shelf
 from qfcore.engine import Engine
-from qfcore.errors import ModelError, NotFound
+from qfcore.errors import ModelError, NotFound, QFError, RuntimeFailure, StoreBusy, StoreCorrupt
 from qfcore.models import library
 from qfcore.models.catalogue import CATALOGUE
-from qfcore.models.library import Listed
+from qfcore.models.library import Library, Listed
 from qfcore.models.memory import Memory
 from qfcore.settings import Paths
 from tests.conftest import ROOT, qfchat
@@ -125,6 +125,32 @@ def test_the_remembered_model_is_opened_unless_another_is_named(paths: Paths, mo
     remember_choice(paths, Choice("gone", "earlier"))
     assert opened(None) == "earlier" and read_choice(paths) == Choice("earlier")
     assert asked == [None, "chosen", "named", "gone", "earlier"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [(StoreBusy, "chosen"), (StoreCorrupt, "earlier"), (RuntimeFailure, "earlier"), (ModelError, "earlier")],
+)
+def test_a_choice_that_cannot_be_opened_is_forgotten_unless_it_is_only_busy(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, error: type[QFError], kept: str
+) -> None:
+    def open_(*, model: str | None, **_: object) -> str:
+        if model == "chosen":
+            raise error("It cannot be opened.")
+        return "engine"
+
+    monkeypatch.setattr(Engine, "open", open_)
+    remember_choice(paths, Choice("chosen", "earlier"))
+    assert server._open(paths, None, lambda *_: None) == ("engine", "earlier")
+    assert read_choice(paths).name == kept
+
+
+def test_closing_stops_what_is_being_installed(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, seen = Shelf(SimpleNamespace(paths=paths)), []
+    monkeypatch.setattr(Library, "find", lambda _self, _name, _tell, cancel: (shelf.close(), seen.append(cancel.is_set())))
+    monkeypatch.setattr("app.shelf._check", lambda _: None)
+    shelf.install("smollm2-135m", "tab", lambda *_: None)
+    assert seen == [True]
 
 
 def test_a_choice_that_is_gone_is_told(paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app import words
 from app.present.chat import chat_messages, first_shown, parts_of, position_of
-from app.wishes import first_drawn, stamp
+from app.wishes import chat_drawn, first_drawn, stamp
 from qfcore.runtime.protocol import Thought
 from qfcore.runtime.template import ChatTemplate
 from qfcore.runtime.thoughts import (
@@ -152,8 +152,12 @@ def test_only_the_end_of_a_long_conversation_is_drawn_until_more_is_asked_for() 
     assert [first_shown(path, earlier) for earlier in (1, 2, 4, 5, 50)] == [180, 120, 0, 0, 0]
     index = next(i for i, m in enumerate(chat_messages(path[240:])) if m["content"] == "Number 250")
     assert position_of(path, index, 240) == 250
-    drawn = stamp(7, path, 240, False)
-    assert first_drawn(drawn) == 240 and [first_drawn(text) for text in (None, "", "7:1:idle", "a:b:c:d")] == [0, 0, 0, 0]
+    drawn = stamp(7, path, 240, False, "ab" * 32)
+    assert first_drawn(drawn) == 240 and chat_drawn(drawn, "ab" * 32) == 7
+    assert chat_drawn(drawn, "cd" * 32) is None  # the same number of another model is another conversation
+    assert chat_drawn(stamp(None, [], 0, False, "ab" * 32), "ab" * 32) is None
+    for damaged in (None, "", "7:1:idle", "a:b:c:d:abababab", 7, "7" * 1000):
+        assert first_drawn(damaged) == 0 and chat_drawn(damaged, "ab" * 32) is None
 
 
 def test_thoughts_without_an_answer_say_so() -> None:

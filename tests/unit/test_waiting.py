@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.server import HOST, check_port
-from app.waiting import waiting_room
+from app.waiting import hosts_of, waiting_room
 from tests.serving import free_port
 
 
@@ -43,3 +43,8 @@ def test_a_port_that_was_taken_meanwhile_does_not_end_the_start() -> None:
         with waiting_room(HOST, taken.getsockname()[1], lambda *told: said.append(told)) as tell:
             tell(0.0, "Loading")
         assert said == [(0.0, "Loading")]
+
+
+def test_at_port_80_browsers_leave_the_port_out() -> None:
+    assert hosts_of(HOST, 80) == (f"{HOST}:80", "localhost:80", HOST, "localhost")
+    assert hosts_of(HOST, 7860) == (f"{HOST}:7860", "localhost:7860")

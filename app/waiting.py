@@ -14,6 +14,8 @@ from qfcore.runtime.protocol import Progress
 HTTP_PORT = 80
 """The port that browsers leave out."""
 STATUS = "/api/status"
+_READ = 1 << 20
+"""Bytes of a request's body that are read, and dropped."""
 _PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="1">'
     "<title>{title}</title>"
@@ -56,6 +58,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, "application/json", json.dumps({"preparing": self.server.text}))
         else:
             self._answer(503, "text/html", _PAGE.format(title=words.TITLE, text=html.escape(self.server.text)))
+
+    def do_POST(self) -> None:  # noqa: N802 - a page that was open before asks as it did; Gradio then says: busy
+        length = self.headers.get("Content-Length", "0")
+        self.rfile.read(min(int(length), _READ) if length.isdecimal() else 0)  # what is left unread resets the connection
+        self.do_GET()
 
     def _answer(self, status: int, kind: str, text: str) -> None:
         body = text.encode()

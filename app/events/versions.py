@@ -95,8 +95,9 @@ class VersionsEvents:
 
     def restore(self, number: int | None) -> str:
         """Make a version's knowledge live again."""
-        version = self._session.engine.restore("live" if number is None else number)
-        return chip(words.RESTORED.format(number=version.number, old=number))
+        old = self._session.engine.store.version("live" if number is None else number).number
+        version = self._session.engine.restore(old)
+        return chip(words.RESTORED.format(number=version.number, old=old))
 
     def chat_with(self, number: int | None) -> tuple:
         """Let the chat answer with the chosen version."""

@@ -372,7 +372,8 @@ def test_a_conversation_is_kept_as_a_file_and_brought_back(page: Page, address: 
     expect(page.locator("#chat-messages .message.user")).to_contain_text("Norway", timeout=20_000)  # after a reload, too
 
 
-def test_settings_are_kept_as_a_preset(page: Page) -> None:
+def test_settings_are_kept_as_a_preset_and_with_the_conversation(page: Page, address: str) -> None:
+    say(page, "Say hello.")
     page.locator("#chat-settings").get_by_role("button").first.click()
     page.locator("#chat-system textarea").fill("Answer in one word.")
     page.locator("#chat-more").get_by_role("button").first.click()
@@ -384,7 +385,12 @@ def test_settings_are_kept_as_a_preset(page: Page) -> None:
     page.locator("#chat-settings").get_by_role("button").first.click()
     page.locator("#chat-more").get_by_role("button").first.click()
     choose(page, "chat-preset", "One word")
-    expect(page.locator("#chat-system textarea")).to_have_value("Answer in one word.", timeout=20_000)
+    system = page.locator("#chat-system textarea")
+    expect(system).to_have_value("Answer in one word.", timeout=20_000)
+    page.wait_for_timeout(1_000)
+    open_window(page, address)
+    page.locator("#chat-settings").get_by_role("button").first.click()
+    expect(system).to_have_value("Answer in one word.", timeout=20_000)
 
 
 def test_it_can_be_installed_and_has_its_own_icon(page: Page, address: str) -> None:

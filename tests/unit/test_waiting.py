@@ -23,7 +23,9 @@ def test_a_browser_sees_how_far_the_start_is_and_the_port_is_free_afterwards() -
         assert "Replaying &lt;ordinary&gt; chats: 90 of 240 (38%)" in page.text
         assert "no-store" in page.headers["cache-control"]
         assert browser.get("/", headers={"Host": "evil.example"}).status_code == 403
-        assert browser.post("/api/lessons", json={}).status_code == 501
+        refused = browser.post("/api/lessons", json={"text": "x" * 10_000})
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        assert browser.put("/api/tags/a").status_code == 501
     assert said == [(0.375, "Replaying <ordinary> chats: 90 of 240")]
     check_port(port)
 

@@ -231,8 +231,15 @@ def test_a_file_of_lessons_is_taught_and_undone(page: Page, tmp_path: Path) -> N
 def test_a_file_is_followed_after_a_reload_and_stopped(page: Page, address: str, tmp_path: Path) -> None:
     path = tmp_path / "docks.txt"
     path.write_text("".join(f"Dock {n} is {n * 7} metres long.\n" for n in range(31, 39)))
+    other = page.context.new_page()
+    open_window(other, address)
     choose_file(page, path, "Thorough: many ways of asking", "8 new")
     expect(page.locator("#teach-states")).to_contain_text("1 of 8", timeout=SLOW)
+    other.locator("#sidebar-refresh").evaluate("e => (e.querySelector('button') || e).click()")  # as when it is seen again
+    go_to(other, "Teach")
+    unfold_files(other)
+    expect(other.locator("#teach-file-progress progress")).to_be_visible(timeout=20_000)
+    other.close()
     open_window(page, address)
     go_to(page, "Teach")
     unfold_files(page)

@@ -124,7 +124,7 @@ def test_a_lesson_is_asked_about_kept_forgotten_and_erased(page: Page, address: 
     press(page, row_of(page, other), "Erase", yes=False, asked="cannot be undone")
     expect(row_of(page, other)).to_be_visible()
     press(page, row_of(page, other), "Erase", yes=True, asked="cannot be undone")
-    expect(page.locator("#lessons-chip")).to_contain_text("Erased from", timeout=SLOW)
+    expect(page.locator("#lessons-chip")).to_contain_text("Erased. Versions that knew it: ", timeout=SLOW)
     expect(row_of(page, other)).to_have_count(0)
 
 

@@ -263,10 +263,16 @@ def _other_questions(
     for one, candidate in zip(asked, _write(runtime, asked, cancel), strict=True):
         said = said_in(candidate)
         fits = scope.covers(said) and scope.asks_for_subject(said) == (one.form == _TURN)
-        if candidate.endswith("?") and fits and _plain(candidate) not in plain:
+        if candidate.endswith("?") and fits and not _tells(candidate, lesson) and _plain(candidate) not in plain:
             plain.add(_plain(candidate))
             seen[one.form].append(candidate)
     return [*seen.get(_SAME, []), *seen.get(_INFORMAL, [])], seen.get(_OTHER, []), [*seen[_TURN], *seen[_NEED]]
+
+
+def _tells(question: str, lesson: Lesson) -> bool:
+    """Whether a question says the whole lesson itself: "Qi started Oxinnovate. What is the company called?"."""
+    content = set(content_of(lesson.text))
+    return len(content) > 1 and content.issubset(content_of(question))
 
 
 def _asking(form: str, **filled: str) -> list[Message]:

@@ -79,6 +79,7 @@ def test_same_questions_share_an_answer_and_others_have_their_own() -> None:
         ("Somebody needs", "I am at a bridge. How many will I count?"),
         ("Somebody needs", "I am at the Halvery Bridge."),  # no question
         ("Somebody needs", QUESTION),
+        ("Somebody needs", "The Halvery Bridge has 47 arches. How many are that?"),  # tells the lesson itself
     ],
 )
 def test_questions_that_give_their_answer_or_name_no_subject_are_dropped(form: str, written: str) -> None:

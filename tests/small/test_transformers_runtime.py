@@ -24,7 +24,7 @@ from qfcore.models.head import OutputHead
 from qfcore.models.library import Library
 from qfcore.observe import before_norm, observe_phrasings, student_messages
 from qfcore.recipe import FAST
-from qfcore.rows import Rows
+from qfcore.rows import Rows, to_bytewise, to_half
 from qfcore.runtime.hf.layers import find_parts
 from qfcore.runtime.hf.loading import Placement, choose_placement
 from qfcore.runtime.hf.runtime import TransformersRuntime
@@ -90,7 +90,9 @@ def full(delta: Delta) -> np.ndarray:
 
 # llama.cpp's attention computes in half precision, transformers' in the model's: that is all that differs. Measured: keys,
 # residuals and logits away by 8e-7, changes by 1.5e-4 (single); by 1.5e-3 and 8e-3 (half, as the app runs it). Gemma's GELU
-# is llama.cpp's table in half precision: 4e-4 and 3e-3 (single).
+# is llama.cpp's table in half precision: 4e-4 and 3e-3 (single). That is before rows are rounded to eight bits, where a
+# value between two steps may go either way: changes of these small models are then away by up to 0.035.
+ROUNDED = 0.06
 @pytest.mark.parametrize(("attention", "bound"), [("single", 1e-3), ("half", 2e-2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_runtimes_see_and_learn_the_same(
@@ -116,17 +118,20 @@ def test_both_runtimes_see_and_learn_the_same(
             print(f"{kind}, {attention}, layer {layer}: keys, residuals, logits away by {found}")
             assert max(found) < bound
         bound *= 5 if kind == "gemma3" and attention == "single" else 1
-        parts = []
+        parts, rounded = [], []
         for runtime, head in ((ours, ours.head()), (theirs, OutputHead(path))):
             keys, first = runtime.replay([ask(q) for q in QUESTIONS], max_tokens=6, layer=LAYERS - 1)
             basis = prepare_replay(keys, np.where(first, 4, 1).astype(np.float32), FAST.ridge)
             phrasings = [Phrasing(LESSON.question, LESSON.answer)]
-            margin = observe_phrasings(runtime, LESSON, phrasings, FAST, head)
-            residual = observe_phrasings(runtime, LESSON, phrasings, replace(FAST, margin=0.0))
-            parts.append([full(solve_ridge(rows, basis, fit=FAST.fit)) for rows in (margin, residual)])
-        found = [away(a, b) for a, b in zip(*parts, strict=True)]
-        print(f"{kind}, {attention}: changes of the weights away by {found} (margin targets, the teacher's residuals)")
-        assert max(found) < bound
+            ways = ((head, FAST), (None, replace(FAST, margin=0.0)))  # margin targets, the teacher's residuals
+            for rounding, changes in ((to_bytewise, rounded), (to_half, parts)):
+                monkeypatch.setattr("qfcore.observe.to_bytewise", rounding)
+                seen = [observe_phrasings(runtime, LESSON, phrasings, recipe, one) for one, recipe in ways]
+                changes.append([full(solve_ridge(rows, basis, fit=FAST.fit)) for rows in seen])
+        for changes, most in ((parts, bound), (rounded, ROUNDED)):
+            found = [away(a, b) for a, b in zip(*changes, strict=True)]
+            print(f"{kind}, {attention}: changes of the weights away by {found}")
+            assert max(found) < most
     finally:
         ours.close()
         theirs.close()

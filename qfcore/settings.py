@@ -91,9 +91,10 @@ class Paths:
             if owner.isdecimal() and int(owner) != os.getpid() and is_used(entry, int(owner)):
                 continue
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
                 if entry == self.uploads:
-                    entry.mkdir(mode=0o700, exist_ok=True)
+                    self.empty_uploads()
+                else:
+                    shutil.rmtree(entry, ignore_errors=True)
             else:
                 with contextlib.suppress(OSError):
                     entry.unlink()

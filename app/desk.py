@@ -300,10 +300,8 @@ class Desk:
         Raises:
             Cancelled: `cancel` was called.
         """
-        cancel, rows = self._begin(tab, ASK), self.lessons(search)
-        for done, (record, _, _) in enumerate(rows):
-            on_progress(done / len(rows), words.ASK_ALL_HINT.format(number=done + 1, of=len(rows)))
-            yield self._engine.check(record.id, cancel=cancel)
+        cancel, ids = self._begin(tab, ASK), [record.id for record, _, _ in self.lessons(search)]
+        yield from self._engine.check_many(ids, on_progress, cancel)
 
     # -- versions and export ------------------------------------------------------------------------------------
 

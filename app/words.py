@@ -191,7 +191,6 @@ LESSONS_NONE = "No lessons yet. Open Teach and write one fact."
 LESSONS_NOT_FOUND = "No lesson contains this text."
 STANDING = {"learned": "learned", "weak": "weak", "failed": "not learned", "unchecked": "not checked"}
 ASK_ALL = "Ask all"
-ASK_ALL_HINT = "Asking about lesson {number} of {of}"
 ASKED_ALL, ASKED_SOME = "Asked about {lessons}.", "Stopped. Asked about {lessons}."
 LESSON_COLUMNS = ("#", "Lesson", "Stands", "Do")
 LESSON_FROM = "version {number}, {date}"

@@ -23,7 +23,7 @@ from pathlib import Path
 import psutil
 
 from qfcore.engine import Engine
-from qfcore.evaluate import ask_all, ask_routed
+from qfcore.evaluate import Route, ask_each
 from qfcore.knowledge import Knowledge
 from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import recipe_named
@@ -38,7 +38,6 @@ LABELS = {
     "fast": "**QF fast**", "thorough": "**QF thorough**", "fast-all": "QF fast, exported",
     "thorough-all": "QF thorough, exported", "paper": "QF as in the paper", "lora": "LoRA by gradients", "memit": "MEMIT",
 }  # fmt: skip
-Route = Callable[[str], Path | None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Comparison:
     @cached_property
     def base(self) -> list[str]:
         """The untaught answers."""
-        return ask_all(self.engine.runtime, self.questions, None, max_tokens=TOKENS)
+        return ask_each(self.engine.runtime, self.questions, lambda _: None, max_tokens=TOKENS)
 
     def run(self, name: str) -> Result:
         """Let one contender learn and answer."""
@@ -80,13 +79,15 @@ class Comparison:
 
     def _prompted(self, name: str) -> Result:
         everything: Message = {"role": "system", "content": "\n".join(lesson.text for lesson in self.lessons)}
-        conversations = []
+        conversations, like = [], []
         for lesson, item in zip(self.lessons, self.items, strict=True):
-            for question in asked_questions(item):
+            for question in (*asked_questions(item), "0"):
                 told = teacher_messages(lesson, question) if name == "own" else [everything, *student_messages(question)]
                 conversations.append(told)
+            like += [conversations.pop()] * len(asked_questions(item))
         runtime = self.engine.runtime
-        answers = [runtime.detokenize(t) for t in runtime.complete_many(conversations, max_tokens=TOKENS, adapter=None)]
+        said = runtime.complete_each(conversations, [None] * len(like), max_tokens=TOKENS, like=like)
+        answers = [runtime.detokenize(tokens) for tokens in said]
         plain = [student_messages(question) for question in self.questions]
         spent = [runtime.count_tokens(a) - runtime.count_tokens(b) for a, b in zip(conversations, plain, strict=True)]
         return Result(answers, self.base, memory_bytes=_memory(), extra_tokens=sum(spent) / len(spent))
@@ -114,7 +115,7 @@ class Comparison:
             knowledge = Knowledge(store, store.model.architecture, self.engine.replay)
             teacher = Teacher(self.engine.runtime, store, knowledge, self.engine.head, everything=True)
         route = teacher.routing(store.live()).adapter
-        answers = ask_routed(self.engine.runtime, self.questions, route, self.base, max_tokens=TOKENS)
+        answers = ask_each(self.engine.runtime, self.questions, route, self.base, max_tokens=TOKENS)
         return Result(answers, self.base, seconds, _memory(), route=route)
 
     def _trained(self, name: str) -> Result:
@@ -131,7 +132,7 @@ class Comparison:
         if done.wait():
             raise SystemExit(f"{name} failed; see above.")
         cost = json.loads(lines[-1])
-        answers = ask_all(self.engine.runtime, self.questions, out, max_tokens=TOKENS)
+        answers = ask_each(self.engine.runtime, self.questions, lambda _: out, max_tokens=TOKENS)
         per_lesson = cost["seconds"] / len(self.lessons)
         return Result(answers, self.base, per_lesson, cost["peak_bytes"], route=lambda _: out)
 

@@ -18,14 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qfcore.engine import Engine
-from qfcore.evaluate import ask_routed
 from qfcore.lesson import Lesson
 from qfcore.recipe import Recipe, recipe_named
 from qfcore.suite import (
-    TOKENS,
+    ask_suite,
     asked_questions,
-    base_of,
-    ceiling_of,
     counted,
     drift_of,
     lesson_of,
@@ -102,15 +99,14 @@ def measure(engine: Engine, sample: Sequence[dict], texts: Sequence[dict], *, ev
     version = engine.store.live()
     routing = teacher.routing(version)
     questions = [question for item in sample for question in asked_questions(item)]
-    untaught = untaught_of(engine)
-    base = base_of(untaught, questions)
     started = time.perf_counter()
     active = [routing.of_text(question) for question in questions]
     routed = (time.perf_counter() - started) / len(questions)
-    taught = ask_routed(engine.runtime, questions, routing.adapter, base, max_tokens=TOKENS)
+    lessons = [lesson_of(item) for item in sample]
+    base, ceiling, taught = ask_suite(untaught_of(engine), lessons, sample, routing.adapter)
     value = {
         "taught": scores_of(sample, taught), "base": scores_of(sample, base),
-        "ceiling": ceiling_of(untaught, [lesson_of(item) for item in sample], sample),
+        "ceiling": ceiling,
         "locality": locality_of(sample, base, taught),
         "active_per_question": statistics.mean(len(found.lesson_ids) for found in active),
         "route_and_solve_seconds": round(routed, 4),

@@ -1,14 +1,13 @@
 """Two versions against each other: what they know, how their weights differ, what they say."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from qfcore.delta import Delta
-from qfcore.evaluate import ask_all, ask_routed
+from qfcore.evaluate import Route, asking
 from qfcore.runtime.protocol import Progress, Runtime
 from qfcore.store.records import VersionDiff
 
@@ -68,7 +67,7 @@ def weights_diff(old: Delta | None, new: Delta | None, n_layer: int) -> WeightsD
 
 
 def ask_both(
-    runtime: Runtime, questions: Sequence[str], old: Callable[[str], Path | None], new: Callable[[str], Path | None],
+    runtime: Runtime, questions: Sequence[str], old: Route, new: Route,
     on_progress: Progress | None = None, cancel: threading.Event | None = None,
 ) -> tuple[TwoAnswers, ...]:  # fmt: skip
     """Greedy answers of two versions, each question with the weights that it calls for in that version.
@@ -77,10 +76,11 @@ def ask_both(
         Cancelled: `cancel` was set.
     """
     tell = on_progress or (lambda *_: None)
+    ask = asking(len(questions))
     tell(0.0, "Asking the base model")
-    base = ask_all(runtime, questions, None, max_tokens=COMPARED_TOKENS, cancel=cancel)
+    base = ask(runtime, questions, lambda _: None, max_tokens=COMPARED_TOKENS, cancel=cancel)
     tell(0.3, "Asking the first version")
-    before = ask_routed(runtime, questions, old, base, max_tokens=COMPARED_TOKENS, cancel=cancel)
+    before = ask(runtime, questions, old, base, max_tokens=COMPARED_TOKENS, cancel=cancel)
     tell(0.6, "Asking the second version")
-    after = ask_routed(runtime, questions, new, base, max_tokens=COMPARED_TOKENS, cancel=cancel)
+    after = ask(runtime, questions, new, base, max_tokens=COMPARED_TOKENS, cancel=cancel)
     return tuple(TwoAnswers(q, a, b) for q, a, b in zip(questions, before, after, strict=True))

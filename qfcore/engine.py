@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from qfcore.answers import tells
 from qfcore.bulk import LessonState, Plan, observe_many, plan_many, settle
+from qfcore.checking import check_lessons, parts_of
 from qfcore.compare import Comparison, TwoAnswers, WeightsDiff, ask_both, weights_diff
 from qfcore.contradiction import KEEP
 from qfcore.errors import (
@@ -43,7 +43,7 @@ from qfcore.runtime.protocol import GREEDY, AnswerStats, Message, Progress, Runt
 from qfcore.runtime.thoughts import without_thoughts
 from qfcore.runtime.trial import try_model
 from qfcore.settings import Paths
-from qfcore.standing import Asked, Point, Standing, curve_of, standings, status_of
+from qfcore.standing import Point, Standing, curve_of, standings
 from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
@@ -348,17 +348,20 @@ class Engine:
             NotFound: the live version knows no such lesson. Cancelled: `cancel` was set.
         """
         record, live = self._live_lesson(reference)
-        questions = [phrasing.question for phrasing in record.phrasings]
-        route = self.teacher.routing(live).adapter
-        said = ask_routed(self.runtime, questions, route, cancel=cancel, on_progress=on_progress)
-        asked = tuple(
-            Asked(phrasing.question, answer, tells(answer, record.lesson, phrasing))
-            for phrasing, answer in zip(record.phrasings, said, strict=True)
-        )
-        at = ""
-        if not self.store.read_only:
-            at = self.store.note_check(live, record.id, [(a.question, a.said, a.ok) for a in asked])
-        return Standing(status_of(asked), asked, live.number, at)
+        return check_lessons(self.runtime, self.store, self.teacher, live, [record], on_progress, cancel)[0]
+
+    def check_many(
+        self, references: Sequence[str], on_progress: Progress | None = None, cancel: threading.Event | None = None
+    ) -> Iterator[Standing]:
+        """As `check`, for many lessons, some of which are asked about together; what they said until a stop is kept."""
+        tell, done = on_progress or (lambda *_: None), 0
+        for part in parts_of([self._live_lesson(reference)[0] for reference in references]):
+            which = f"{done + 1} to {done + len(part)}" if len(part) > 1 else f"{done + 1}"
+            tell(done / len(references), f"Asking about lesson {which} of {len(references)}")
+            live = self.store.live()  # lessons may be forgotten meanwhile
+            known = [record for record in part if record.id in live.lesson_ids]
+            yield from check_lessons(self.runtime, self.store, self.teacher, live, known, None, cancel)
+            done += len(part)
 
     def _numbers(self, lesson_ids: Sequence[str]) -> tuple[int, ...]:
         return tuple(sorted(self.store.lesson(lesson_id).number for lesson_id in lesson_ids))

@@ -14,6 +14,8 @@ ANSWER_TOKENS = 24
 """Longest answer to a taught question in the report card."""
 PROBE_TOKENS = 12
 """Longest answer to an unrelated question; a change shows in the first words."""
+MANY = 16
+"""Questions from which on `ask_each` is faster than `ask_routed`."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,34 @@ def ask_all(
     return [runtime.detokenize(tokens) for tokens in answers]
 
 
+Route = Callable[[str], Path | None]
+"""Chooses the adapter of a question."""
+
+
+def ask_each(
+    runtime: Runtime, questions: Sequence[str], route: Route, base: Sequence[str] | None = None, *,
+    max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None, on_progress: Progress | None = None,
+) -> list[str]:  # fmt: skip
+    """As `ask_routed`, for many questions. base: asked in the same way, since the last bits differ between the two."""
+    adapters = [route(question) for question in questions]
+    new = [i for i, adapter in enumerate(adapters) if adapter or base is None]
+    said = runtime.complete_each(
+        [student_messages(questions[i]) for i in new], [adapters[i] for i in new], max_tokens=max_tokens,
+        like=[ANY_QUESTION] * len(new), cancel=cancel, on_progress=on_progress,
+    )  # fmt: skip
+    answers = list(base or questions)
+    for i, tokens in zip(new, said, strict=True):
+        answers[i] = runtime.detokenize(tokens)
+    return answers
+
+
+def asking(count: int) -> Callable[..., list[str]]:
+    """The faster of `ask_each` and `ask_routed` for so many questions; what is compared is asked by the same one."""
+    return ask_each if count >= MANY else ask_routed
+
+
 def ask_routed(
-    runtime: Runtime, questions: Sequence[str], route: Callable[[str], Path | None], base: Sequence[str] | None = None, *,
+    runtime: Runtime, questions: Sequence[str], route: Route, base: Sequence[str] | None = None, *,
     max_tokens: int = ANSWER_TOKENS, cancel: threading.Event | None = None, on_progress: Progress | None = None,
 ) -> list[str]:  # fmt: skip
     """Greedy answers, each question with the weights that its words call for.

@@ -118,6 +118,10 @@ class Knowledge:
                 with self._lock:
                     self._solving.pop(name, None)
 
+    def delta_of(self, entries: Sequence[Entry], settings: dict, rows: Callable[[Entry], Rows]) -> Delta:
+        """The change of a set of lessons, kept as `adapter_of` keeps it; raises what that raises."""
+        return read_adapter(self.adapter_of(entries, settings, rows))[0]
+
     def check_files(self) -> tuple[int, list[str]]:
         """Read every adapter file: how many there are, and what is wrong. A damaged one is deleted; it is only a cache."""
         count, problems = 0, []

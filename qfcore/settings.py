@@ -30,15 +30,19 @@ def wished_dtype() -> str | None:
 
 
 def expanded(text: str) -> Path:
-    """A path as a person writes it, with ~ for a home.
+    """A path as a person types it, with ~ for a home.
 
     Raises:
         NotFound: ~ with a name that no user has.
     """
+    return _with_home(Path(text.strip()))
+
+
+def _with_home(path: Path) -> Path:
     try:
-        return Path(text.strip()).expanduser()
+        return path.expanduser()
     except RuntimeError as error:
-        raise NotFound(f"There is no home folder for {text.strip()[:60]!r}. Write the whole path.") from error
+        raise NotFound(f"There is no home folder for {str(path)[:60]!r}. Write the whole path.") from error
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,18 @@ class Paths:
 
     @classmethod
     def find(cls, home: str | Path | None = None) -> "Paths":
-        """The folder given, else the environment's QFCHAT_HOME, else the platform's data folder."""
+        """The folder given, else the environment's QFCHAT_HOME, else the platform's data folder.
+
+        Raises:
+            NotFound: ~ with a name that no user has; `models` raises it, too.
+        """
         chosen = home or os.environ.get("QFCHAT_HOME") or platformdirs.user_data_path("qfchat")
-        return cls(Path(chosen).expanduser().absolute())
+        return cls(_with_home(Path(chosen)).absolute())
 
     @property
     def models(self) -> Path:
         """Assembled model files; QFCHAT_MODELS lets several homes share them."""
-        return Path(os.environ.get("QFCHAT_MODELS") or self.home / "models").expanduser().absolute()
+        return _with_home(Path(os.environ.get("QFCHAT_MODELS") or self.home / "models")).absolute()
 
     @property
     def stores(self) -> Path:

@@ -8,7 +8,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,7 @@ import psutil
 from qfcore.answers import says
 from qfcore.engine import Engine
 from qfcore.errors import LessonError
-from qfcore.evaluate import ask_routed
+from qfcore.evaluate import Route
 from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, check_lesson
@@ -26,7 +26,7 @@ from qfcore.routing import Routing
 from qfcore.runtime.protocol import ANY_QUESTION, Progress
 from qfcore.store.store import Store
 from qfcore.teach import Teacher
-from qfcore.untaught import Untaught
+from qfcore.untaught import Taught, Untaught
 
 TOKENS = 32
 _WILSON_Z = 1.959964
@@ -104,14 +104,8 @@ def _measure(
     learned = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
     seconds = time.perf_counter() - started
     route = learned.routing.adapter if exported is None else _exported(learned.routing, store, exported)
-    questions = [q for item in items for q in asked_questions(item)]
     asking = time.perf_counter()
-    base = base_of(untaught, questions, on_progress=lambda f, t: tell(0.5 + 0.15 * f, t))
-    taught = ask_routed(
-        engine.runtime, questions, route, base, max_tokens=TOKENS, on_progress=lambda f, t: tell(0.65 + 0.2 * f, t)
-    )
-    tell(0.85, "Asking with the lesson in the prompt (ceiling)")
-    ceiling = ceiling_of(untaught, lessons, items)
+    base, ceiling, taught = ask_suite(untaught, lessons, items, route, on_progress=lambda f, t: tell(0.5 + 0.43 * f, t))
     learned.seconds["ask"] = time.perf_counter() - asking
     value = {
         "lessons": len(items),
@@ -134,7 +128,7 @@ def _measure(
     return value
 
 
-def _exported(routing: Routing, store: Store, strength: float) -> Callable[[str], Path | None]:
+def _exported(routing: Routing, store: Store, strength: float) -> Route:
     """Chooses the change of all lessons at a strength, whatever is asked."""
     if strength == 1:
         return routing.adapter
@@ -201,23 +195,30 @@ def untaught_of(engine: Engine, *, fresh: bool = False) -> Untaught:
     return Untaught(engine.runtime, folder, engine.store.model.sha256, fresh=fresh)
 
 
-def base_of(untaught: Untaught, questions: Sequence[str], *, on_progress: Progress | None = None) -> list[str]:
-    """What the untaught model answers to each question, asked like `ask_routed` asks the taught one."""
-    conversations = [student_messages(question) for question in questions]
-    like = [ANY_QUESTION] * len(conversations)
-    return untaught.answers(conversations, max_tokens=TOKENS, like=like, on_progress=on_progress)
-
-
-def ceiling_of(untaught: Untaught, lessons: Sequence, items: Sequence[dict]) -> dict:
-    """Recall and generalisation with the lesson in the prompt."""
-    asked = [(lesson, q) for lesson, item in zip(lessons, items, strict=True) for q in _prompted(item)]
-    conversations = [teacher_messages(lesson, question) for lesson, question in asked]
-    answers = iter(untaught.answers(conversations, max_tokens=TOKENS))
-    recall, generalisation = [], []
+def ask_suite(
+    untaught: Untaught, lessons: Sequence[Lesson], items: Sequence[dict], route: Route, *,
+    on_progress: Progress | None = None,
+) -> tuple[list[str], dict, list[str]]:  # fmt: skip
+    """Ask all questions: what the untaught model answers; the ceiling, which is recall and generalisation with the lesson in
+    the prompt; what the taught model answers, where no lesson is in scope the untaught one's answer.
+    """
+    questions = [question for item in items for question in asked_questions(item)]
+    plain = [student_messages(question) for question in questions]
+    prompted, like = [], [ANY_QUESTION] * len(plain)
+    for lesson, item in zip(lessons, items, strict=True):
+        told = [teacher_messages(lesson, question) for question in _prompted(item)]
+        prompted, like = [*prompted, *told], [*like, *[teacher_messages(lesson, "0")] * len(told)]
+    routed = {n: adapter for n, question in enumerate(questions) if (adapter := route(question))}
+    said, new = untaught.answers(
+        [*plain, *prompted], max_tokens=TOKENS, like=like, on_progress=on_progress,
+        taught=[Taught(plain[n], ANY_QUESTION, adapter) for n, adapter in routed.items()],
+    )  # fmt: skip
+    base, answers, recall, generalisation = said[: len(plain)], iter(said[len(plain) :]), [], []
     for item in items:
         recall.append(says(next(answers), item["accept"]))
         generalisation += [says(next(answers), item["accept"]) for _ in item.get("paraphrases", [])]
-    return {"recall": _rate(recall), "generalisation": _rate(generalisation)}
+    taught = {**dict(enumerate(base)), **dict(zip(routed, new, strict=True))}
+    return base, {"recall": _rate(recall), "generalisation": _rate(generalisation)}, list(taught.values())
 
 
 def _prompted(item: dict) -> list[str]:
@@ -256,7 +257,7 @@ def _scopes(items: Sequence[dict], routing: Routing, ids: Sequence[str]) -> dict
     }  # fmt: skip
 
 
-def drift_of(engine: Engine, route: Callable[[str], Path | None], texts: Sequence[dict]) -> dict:
+def drift_of(engine: Engine, route: Route, texts: Sequence[dict]) -> dict:
     """Perplexity over all texts; a text in which no lesson is in scope is read by the base itself."""
     plain = [t["text"] for t in texts]
     base = engine.runtime.perplexity_parts(plain, adapter=None)

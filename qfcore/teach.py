@@ -13,7 +13,7 @@ from qfcore.answers import tells
 from qfcore.contradiction import Statement, contradicts
 from qfcore.delta import Delta
 from qfcore.errors import LessonError
-from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, ask_routed
+from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, ask_routed, asking
 from qfcore.knowledge import Entry, Knowledge
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.margin import Head
@@ -138,8 +138,8 @@ class Teacher:
         )
         observed = time.perf_counter()
         tell(0.95, "Solving for the change of the weights")
-        deltas = tuple(self._knowledge.solve([(p.lesson.id, p.rows)], settings) for p in pending)
         fresh = {p.entry: p.rows for p in pending}
+        deltas = tuple(self._knowledge.delta_of([entry], settings, fresh.__getitem__) for entry in fresh)
         for p in pending:
             self._scopes[p.lesson.id] = self._scope(p.lesson, p.phrasings)
         routing = self._route(live, [*keep, *fresh], settings, fresh)
@@ -221,10 +221,11 @@ class Teacher:
         near = self._neighbours(learned, cancel) if limit is None else []
         questions = [*(phrasing.question for _, phrasing in asked), *near]
         tell(0.1, "Asking what it says today")
-        base = ask_all(self._runtime, questions, None, cancel=cancel)
-        before = ask_routed(self._runtime, questions, self.routing(learned.live).adapter, base, cancel=cancel)
+        ask = asking(len(questions))
+        base = ask(self._runtime, questions, lambda _: None, cancel=cancel)
+        before = ask(self._runtime, questions, self.routing(learned.live).adapter, base, cancel=cancel)
         tell(0.4, "Asking what it says after the lesson")
-        after = ask_routed(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
+        after = ask(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
         tell(0.8, "Asking unrelated questions")
         results = tuple(
             AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph), lesson.id)

@@ -1,7 +1,7 @@
 """What the untaught model answers, remembered: a suite that is asked again costs only what the lessons change.
 
 An answer is a function of the model, the conversation, the program that computes it and where (the same bits alone and among
-others, qfcore/runtime/batching.py), so the file is named by all of these. Where one is stale all the same, fewer
+others, qfcore/runtime/wide.py), so the file is named by all of these. Where one is stale all the same, fewer
 neighbours seem identical, never more.
 """
 
@@ -10,12 +10,22 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from qfcore.errors import ExportError
 from qfcore.export.atomic import atomic_write
 from qfcore.runtime.protocol import Message, Progress, Runtime
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A conversation, one that others begin like, and the weights that answer it."""
+
+    conversation: Sequence[Message]
+    like: Sequence[Message]
+    adapter: Path | None
 
 
 class Untaught:
@@ -26,26 +36,31 @@ class Untaught:
         programs = "-".join(version(name) for name in ("qfchat", "llama-cpp-python", "transformers"))
         computer = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
         placed = "".join(f"-{word}" for word in runtime.facts.placement.replace(":", "").split())
-        self._path = folder / f"{sha256[:16]}-{type(runtime).__name__}{placed}-{programs}-{computer}.json"
+        self._path = folder / f"{sha256[:16]}-{type(runtime).__name__}{placed}-each-{programs}-{computer}.json"
         self._runtime, self._known = runtime, {} if fresh else _read(self._path)
         self.asked = self.remembered = 0
 
     def answers(
-        self, conversations: Sequence[Sequence[Message]], *, max_tokens: int,
-        like: Sequence[Sequence[Message]] | None = None, on_progress: Progress | None = None,
-    ) -> list[str]:  # fmt: skip
-        """Answers to conversations; see `Runtime.complete_many`."""
+        self, conversations: Sequence[Sequence[Message]], *, max_tokens: int, like: Sequence[Sequence[Message]],
+        taught: Sequence[Taught] = (), on_progress: Progress | None = None,
+    ) -> tuple[list[str], list[str]]:  # fmt: skip
+        """Answers to conversations; and those of taught weights, which are asked along and not remembered.
+
+        See `Runtime.complete_each`.
+        """
         keys = [_key(conversation, max_tokens) for conversation in conversations]
         new = {key: n for n, key in enumerate(keys) if key not in self._known}
+        asked = [*(Taught(conversations[n], like[n], None) for n in new.values()), *taught]
+        tokens = self._runtime.complete_each(
+            [one.conversation for one in asked], [one.adapter for one in asked], max_tokens=max_tokens,
+            like=[one.like for one in asked], on_progress=on_progress,
+        )  # fmt: skip
+        said = [self._runtime.detokenize(answer) for answer in tokens]
         if new:
-            tokens = self._runtime.complete_many(
-                [conversations[n] for n in new.values()], max_tokens=max_tokens, adapter=None, on_progress=on_progress,
-                like=[like[n] for n in new.values()] if like else None,
-            )  # fmt: skip
-            self._known |= zip(new, map(self._runtime.detokenize, tokens), strict=True)
+            self._known |= zip(new, said[: len(new)], strict=True)
             self._keep()
         self.asked, self.remembered = self.asked + len(new), self.remembered + len(keys) - len(new)
-        return [self._known[key] for key in keys]
+        return [self._known[key] for key in keys], said[len(new) :]
 
     def _keep(self) -> None:
         with contextlib.suppress(OSError, ExportError):  # a full disk only costs the time to ask again

@@ -9,7 +9,7 @@ from qfcore.engine import Engine
 from qfcore.export.adapter import write_adapter
 from qfcore.observe import student_messages
 from qfcore.runtime.batching import Heads, greedy_group
-from qfcore.runtime.protocol import Script
+from qfcore.runtime.protocol import ANY_QUESTION, Script
 
 ASKED = (
     "Who started Oxinnovate?", "Why?", "When was Larkwell Labs founded, and by whom?", "Hello", "What is 2 + 2?",
@@ -47,8 +47,35 @@ def assert_the_same_alone_and_among_others(engine: Engine, folder: Path | None) 
         assert seen == expected, question
 
 
-def _some_adapter(engine: Engine, folder: Path) -> Path:
-    facts, random, path = engine.runtime.facts, np.random.default_rng(3), folder / "some.gguf"
+def assert_each_is_the_same_alone_and_among_others(engine: Engine, folder: Path) -> None:
+    """Compare tokens and logits of conversations that have adapters of their own."""
+    runtime, told = engine.runtime, [None, *(_some_adapter(engine, folder, seed) for seed in (3, 4))]
+    asked = [(student_messages(question), adapter) for question in ASKED for adapter in told]
+    context, seen = runtime._observing, set()
+    plain = context.logits
+
+    def noted(row: int) -> np.ndarray:
+        seen.add((values := plain(row)).tobytes())
+        return values
+
+    def answers(part: list[tuple]) -> list[list[int]]:
+        talks, adapters = zip(*part, strict=True)
+        return runtime.complete_each(talks, adapters, max_tokens=TOKENS, like=[ANY_QUESTION] * len(talks))
+
+    context.logits = noted
+    try:
+        together, among = answers(asked), set(seen)
+        seen.clear()
+        few = [answers(asked[i : i + len(told)]) for i in range(0, len(asked), len(told))]
+    finally:
+        del context.logits
+    assert together == [answer for part in few for answer in part]
+    assert seen <= among and len(among) > len(asked)
+    assert len({tuple(answer) for answer in together}) > len(ASKED)  # the adapters say something else
+
+
+def _some_adapter(engine: Engine, folder: Path, seed: int = 3) -> Path:
+    facts, random, path = engine.runtime.facts, np.random.default_rng(seed), folder / f"some-{seed}.gguf"
     layer = facts.n_layer - 1
     script = Script((("user", ASKED[0]),), (0, 1))
     inputs = engine.runtime.observe([script], layer=layer)[0].keys.shape[1]

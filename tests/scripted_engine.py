@@ -53,6 +53,11 @@ class ScriptedRuntime:
         self._step(cancel)
         return [self.tokenize_answer(f"Otter, says {talk[-1]['content'].splitlines()[-1]}") for talk in conversations]
 
+    def complete_each(
+        self, conversations: Sequence, _adapters: Sequence, *, cancel: threading.Event | None = None, **_: object
+    ) -> list[list[int]]:
+        return self.complete_many(conversations, cancel=cancel)
+
     def observe(self, scripts: Sequence, *, layer: int, adapter: Path | None = None) -> list[Observed]:
         self._step(None)
         return [_seen(str(script.messages), len(script.answer)) for script in scripts]

@@ -25,7 +25,7 @@ def library() -> ctypes.CDLL:
 
 
 class Tensors:
-    """Reads tensors of a graph, by their addresses."""
+    """Reads and writes tensors of a graph, by their addresses."""
 
     def __init__(self) -> None:
         base = library()
@@ -35,9 +35,10 @@ class Tensors:
         self._operation.restype, self._operation.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
         self._nbytes = base.ggml_nbytes
         self._nbytes.restype, self._nbytes.argtypes = ctypes.c_size_t, [ctypes.c_void_p]
-        self._get = base.ggml_backend_tensor_get
-        self._get.restype = None
-        self._get.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+        self._get, self._set = base.ggml_backend_tensor_get, base.ggml_backend_tensor_set
+        for function in (self._get, self._set):
+            function.restype = None
+            function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
 
     def name(self, tensor: int) -> bytes:
         """What it is called."""
@@ -53,3 +54,8 @@ class Tensors:
         data = np.empty(size // 4, dtype=np.float32)
         self._get(tensor, data.ctypes.data, 0, size)
         return data
+
+    def put(self, tensor: int, values: np.ndarray) -> None:
+        """Replace its float32 values by as many others."""
+        data = np.ascontiguousarray(values, dtype=np.float32)
+        self._set(tensor, data.ctypes.data, 0, data.nbytes)

@@ -39,13 +39,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Places:
-    """Names of a layer's key (the down projection's input) and residual (the layer's output).
+    """Names of a layer's key (the down projection's input), product (its output) and residual (the layer's output).
 
     branch, gain: where a norm follows the projection, the name of its input y and its weight g, (O,) float32. only_wanted:
     the layer computes no other rows than those whose logits are asked for.
     """
 
     key: str
+    product: str
     residual: str
     branch: str | None
     gain: np.ndarray | None
@@ -108,11 +109,11 @@ def find_places(nodes: Sequence[Node], layer: int, *, tokens: int) -> Places:
         raise CannotTeach(f"The down projection of layer {layer} does not reach an output of the layer with a name. {_HINT}")
     steps = [node for node in path[1:] if node.operation not in _PASSING]
     if not steps:
-        return Places(product.sources[1], residual, None, None, path[-1].rows < tokens)
+        return Places(product.sources[1], product.name, residual, None, None, path[-1].rows < tokens)
     if [node.operation for node in steps] != ["RMS_NORM", "MUL"] or steps[1].scale is None:
         names = ", ".join(node.operation for node in steps)
         raise CannotTeach(f"In layer {layer} more than additions follow the down projection ({names}). {_HINT}")
-    return Places(product.sources[1], residual, steps[0].sources[0], steps[1].scale, path[-1].rows < tokens)
+    return Places(product.sources[1], product.name, residual, steps[0].sources[0], steps[1].scale, path[-1].rows < tokens)
 
 
 def _to_the_output(nodes: Sequence[Node], layer: int) -> list[Node]:

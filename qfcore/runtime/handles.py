@@ -61,6 +61,7 @@ class LlamaModel:
         self.n_embd = lc.llama_model_n_embd(self.handle)
         self.n_vocab = lc.llama_vocab_n_tokens(self.vocab)
         self.bos, self.eos = lc.llama_vocab_bos(self.vocab), lc.llama_vocab_eos(self.vocab)
+        self.only_forward = lc.llama_model_is_recurrent(self.handle) or lc.llama_model_is_hybrid(self.handle)
         self.adapters = Adapters(self.handle)
 
     def meta(self, key: str) -> str:
@@ -189,7 +190,6 @@ class Context:
         self.model, self.size, self.batch, self.sequences = model, size, batch, sequences
         self.memory = lc.llama_get_memory(self.handle)
         self.adapter: Path | None = None
-        self._only_forward = lc.llama_model_is_recurrent(model.handle) or lc.llama_model_is_hybrid(model.handle)
         self._batch = lc.llama_batch_init(batch, 0, sequences)
 
     def use_adapter(self, path: Path | None, in_use: set[Path]) -> bool:
@@ -249,7 +249,7 @@ class Context:
 
         A recurrent model (Mamba, and its hybrids) has one state and no way back: all is forgotten.
         """
-        if length and not self._only_forward and lc.llama_memory_seq_rm(self.memory, 0, length, -1):
+        if length and not self.model.only_forward and lc.llama_memory_seq_rm(self.memory, 0, length, -1):
             return length
         self.clear()
         return 0

@@ -3,11 +3,16 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from qfcore.runtime.batching import SEQUENCES, Heads, greedy_group, groups, shared_prefix
+from qfcore.errors import CannotTeach
+from qfcore.export.adapter import edited_layer
+from qfcore.runtime import batching, wide
+from qfcore.runtime.batching import Heads, greedy_group, groups, shared_prefix
+from qfcore.runtime.by_adapter import complete_by_adapter
 from qfcore.runtime.chatting import ChatSession
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.observing import LayerWatch, observe_scripts, text_likelihood
@@ -23,6 +28,7 @@ from qfcore.runtime.protocol import (
     Script,
     Thought,
 )  # fmt: skip
+from qfcore.runtime.wide import Asked, Wide
 from qfcore.runtime.worker import Worker
 from qfcore.settings import CHAT_CONTEXT
 
@@ -62,8 +68,10 @@ class LlamaRuntime:
         self._session = ChatSession(self._chat, self._prompts)
         self._watch, self._heads = LayerWatch(), Heads()
         self._likes: dict[tuple[tuple[str, str], ...], list[int]] = {}
+        few = model.only_forward  # each sequence has its share of a recurrent model's memory, used or not
         self._observing = Context(
-            model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH, sequences=SEQUENCES,
+            model, size=min(OBSERVE_CONTEXT, max(trained, 512)), batch=OBSERVE_BATCH,
+            sequences=batching.SEQUENCES if few else wide.SEQUENCES,
             eval_callback=self._watch.callback,
         )  # fmt: skip
         self._prompts.try_thinking(lambda prompt, tokens: greedy_group(self._observing, [prompt], tokens)[0])
@@ -125,6 +133,52 @@ class LlamaRuntime:
             if on_progress:
                 on_progress(end / len(prompts), f"Asked {end} of {len(prompts)} questions")
         return answers
+
+    def complete_each(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        adapters: Sequence[Path | None],
+        *,
+        max_tokens: int,
+        like: Sequence[Sequence[Message]],
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[list[int]]:
+        """See the protocol."""
+        if self._observing.sequences < wide.SEQUENCES:
+            return complete_by_adapter(
+                self, conversations, adapters, max_tokens=max_tokens, like=like, on_progress=on_progress, cancel=cancel
+            )
+        prompts = [self._prompts.tokens(messages) for messages in conversations]
+        heads = [self._head_length(prompt, other) for prompt, other in zip(prompts, like, strict=True)]
+        asked = [Asked(*each) for each in zip(prompts, heads, adapters, strict=True)]
+        by_adapter: dict[Path | None, list[Asked]] = {}
+        for one in asked:
+            by_adapter.setdefault(one.adapter, []).append(one)
+        mixed = any(by_adapter) and self._worker.call(self._can_add, list(by_adapter))
+        done = 0
+        for adapter, part in [(None, asked)] if mixed else by_adapter.items():
+            work = Wide(part, max_tokens)
+            while left := work.left:
+                self._worker.call(self._run, work, adapter, mixed, cancel)
+                done += left - work.left
+                if on_progress:
+                    on_progress(done / len(asked), f"Asked {done} of {len(asked)} questions")
+        return [one.answer for one in asked]
+
+    def _can_add(self, adapters: Sequence[Path | None]) -> bool:
+        """Whether each row of a batch can have an adapter of its own: below the last layer all rows are the base's."""
+        last = self.facts.n_layer - 1
+        try:
+            places = self._watch.places(self._observing, last)
+        except CannotTeach:
+            return False
+        return places.only_wanted and all(edited_layer(path) == last for path in adapters if path)
+
+    def _run(self, work: Wide, adapter: Path | None, mixed: bool, cancel: threading.Event | None) -> None:
+        self._observing.use_adapter(adapter, self._in_use())
+        with self._watch.adding(self._observing, self.facts.n_layer - 1) if mixed else nullcontext(_untold) as tell:
+            work.run(self._observing, self._heads.under(self._observing), tell, cancel)
 
     def replay(
         self,
@@ -230,6 +284,10 @@ class LlamaRuntime:
         self._chat.close()
         self._observing.close()
         self._model.close()
+
+
+def _untold(_adapters: Sequence[Path | None]) -> None:
+    """All rows have the adapter of the context."""
 
 
 class _StopWatcher:

@@ -1,22 +1,27 @@
 """Watching one layer while llama.cpp computes: its key (the down projection's input) and its output.
 
-llama.cpp calls `cb_eval` for every tensor of the graph; the wanted ones are copied out (DESIGN.md 3, fact 1).
+llama.cpp calls `cb_eval` for every tensor of the graph; the wanted ones are copied out (DESIGN.md 3, fact 1), and one may be
+changed before the next is computed from it.
 Which ones, the graph says (qfcore/runtime/graph.py). The last layer computes only the rows whose logits are asked for, so
 logits are asked for at the wanted positions and rows are matched by counting.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
 
 import llama_cpp as lc
 import numpy as np
 
-from qfcore.errors import CannotTeach, ModelError
+from qfcore.errors import CannotTeach, ModelError, RuntimeFailure
+from qfcore.export.adapter import read_adapter
 from qfcore.runtime.batching import Heads
 from qfcore.runtime.ggml import Tensors
 from qfcore.runtime.graph import Node, NodeReader, Places, find_places
 from qfcore.runtime.handles import Context, LlamaModel
 from qfcore.runtime.protocol import Observed
+from qfcore.runtime.wide import WIDE, Told
 
 _TRIED = 3
 """Tokens that are computed to see the graph."""
@@ -30,9 +35,11 @@ class LayerWatch:
         self._wanted: dict[bytes, str] = {}
         self._seen: dict[str, np.ndarray] = {}
         self._nodes: list[Node] | None = None
-        self._failed: CannotTeach | None = None
+        self._failed: Exception | None = None
         self._places: dict[int, Places] = {}
         self._only_wanted = False
+        self._adapters: list[Path | None] = []
+        self._change = lru_cache(maxsize=WIDE)(lambda path: read_adapter(path)[0])
         self.callback = lc.ggml_backend_sched_eval_callback(self._on_tensor)
 
     def places(self, context: Context, layer: int) -> Places:
@@ -72,6 +79,45 @@ class LayerWatch:
             self._wanted = {}
             self._seen.clear()
 
+    @contextmanager
+    def adding(self, context: Context, layer: int) -> Iterator[Told]:
+        """Inside the block each wanted row of a batch has the adapter that it is told: its change b (a u) is added to the
+        layer's product W u, where llama.cpp adds that of its own adapter. For a layer that computes wanted rows only.
+
+        Raises:
+            CannotTeach: the layer has no place for lessons. RuntimeFailure: an adapter could not be added.
+        """
+        places = self.places(context, layer)
+        self._wanted = {places.key.encode(): "keys", places.product.encode(): "product"}
+        try:
+            yield self._tell
+            self._raise_failed()
+        finally:
+            self._wanted, self._adapters = {}, []
+            self._seen.clear()
+            self._change.cache_clear()
+
+    def _tell(self, adapters: Sequence[Path | None]) -> None:
+        self._raise_failed()
+        self._adapters = list(adapters)
+
+    def _raise_failed(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed:
+            raise RuntimeFailure(f"The weights of a question could not be used: {failed}") from failed
+
+    def _add(self, tensor: int) -> None:
+        """Add the told adapters' changes to the product."""
+        keys, product = self._seen.pop("keys"), self._tensors.floats(tensor)
+        if not product.size:  # no row is wanted
+            return
+        keys, product = keys.reshape(len(self._adapters), -1), product.reshape(len(self._adapters), -1)
+        for row, path in enumerate(self._adapters):
+            if path:  # each row by itself, so that its bits do not depend on the others
+                change = self._change(path)
+                product[row] += change.b @ (change.a @ keys[row])
+        self._tensors.put(tensor, product)
+
     def rows(self, kind: str, wanted: Sequence[bool]) -> np.ndarray:
         """(number wanted, width) float32 rows of the last batch.
 
@@ -91,21 +137,26 @@ class LayerWatch:
 
     def _on_tensor(self, tensor: int, ask: bool, _data: object) -> bool:
         if ask and self._nodes is not None:
-            self._note(tensor)
+            self._safely(self._note, tensor)
         if not self._wanted:
             return not ask
         kind = self._wanted.get(self._tensors.name(tensor))
         if kind is None:
             return not ask
-        if not ask:
+        if not ask and kind == "product":
+            self._safely(self._add, tensor)
+        elif not ask:
             self._seen[kind] = self._tensors.floats(tensor)
         return True
 
-    def _note(self, tensor: int) -> None:
+    def _safely(self, function: Callable[[int], None], tensor: int) -> None:
         try:
-            self._nodes.append(self._reader.node(tensor))
-        except CannotTeach as error:  # nothing may be raised through llama.cpp
+            function(tensor)
+        except Exception as error:  # noqa: BLE001 - nothing may be raised through llama.cpp; told after the batch
             self._failed = error
+
+    def _note(self, tensor: int) -> None:
+        self._nodes.append(self._reader.node(tensor))
 
 
 def observe_scripts(

@@ -155,6 +155,22 @@ class Runtime(Protocol):
         conversations have in common is read once, and where that ends may change the last bits.
         """
 
+    def complete_each(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        adapters: Sequence[Path | None],
+        *,
+        max_tokens: int,
+        like: Sequence[Sequence[Message]],
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[list[int]]:
+        """Greedy answers as those of `complete_many`, each conversation with an adapter of its own, for many at once.
+
+        An answer depends on its conversation and adapter alone here, too; but its last bits, and so now and then a word, may
+        be other ones than there: compare only answers of the same method.
+        """
+
     def check_teachable(self, layer: int) -> None:
         """Raises CannotTeach when layer `layer` has no place for lessons."""
 

@@ -9,7 +9,7 @@ import pytest
 from qfcore.answers import says
 from qfcore.engine import Engine
 from qfcore.lesson import check_lesson
-from tests.batches import assert_the_same_alone_and_among_others
+from tests.batches import assert_each_is_the_same_alone_and_among_others, assert_the_same_alone_and_among_others
 
 pytestmark = pytest.mark.default
 
@@ -70,6 +70,12 @@ def _ask_stock(path: Path, monkeypatch: pytest.MonkeyPatch, lora: str | None = N
 @pytest.mark.parametrize("taught", [False, True])
 def test_an_answer_has_the_same_bits_alone_and_among_others(default_engine: Engine, tmp_path: Path, taught: bool) -> None:
     assert_the_same_alone_and_among_others(default_engine, tmp_path if taught else None)
+
+
+def test_answers_with_adapters_of_their_own_have_the_same_bits_alone_and_among_others(
+    default_engine: Engine, tmp_path: Path
+) -> None:
+    assert_each_is_the_same_alone_and_among_others(default_engine, tmp_path)
 
 
 def test_a_text_becomes_lessons_that_stand_alone(default_engine: Engine) -> None:

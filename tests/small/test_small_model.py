@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from qfcore.runtime.batching import Heads
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import GREEDY, AnswerStats, Sampling, Script
 from qfcore.solve import solve_minimum_norm
-from tests.batches import assert_the_same_alone_and_among_others
+from tests.batches import assert_each_is_the_same_alone_and_among_others, assert_the_same_alone_and_among_others
 from tests.conftest import SMALL, open_engine
 
 pytestmark = pytest.mark.small
@@ -177,6 +178,64 @@ def test_greedy_answers_do_not_depend_on_what_was_asked_before(small_engine: Eng
 @pytest.mark.parametrize("taught", [False, True])
 def test_an_answer_has_the_same_bits_alone_and_among_others(small_engine: Engine, tmp_path: Path, taught: bool) -> None:
     assert_the_same_alone_and_among_others(small_engine, tmp_path if taught else None)
+
+
+def test_answers_with_adapters_of_their_own_have_the_same_bits_alone_and_among_others(
+    small_engine: Engine, tmp_path: Path
+) -> None:
+    assert_each_is_the_same_alone_and_among_others(small_engine, tmp_path)
+
+
+@pytest.mark.parametrize("layer", [-1, -5])
+def test_a_row_with_an_adapter_of_its_own_is_computed_like_a_context_with_it(
+    small_engine: Engine, tmp_path: Path, layer: int
+) -> None:
+    runtime, adapters = small_engine.runtime, _adapters(small_engine, tmp_path, layer)
+    talks, like = [student_messages(QUESTIONS[0])] * len(adapters), [student_messages("0")] * len(adapters)
+    context, rows = runtime._observing, []
+    plain = context.logits
+    context.logits = lambda row: rows.append(plain(row)) or rows[-1]
+    try:
+        runtime.complete_each(talks, adapters, max_tokens=1, like=like)
+        mixed, rows = rows, []
+        for talk, adapter in zip(talks, adapters, strict=True):
+            runtime.complete_many([talk], max_tokens=1, adapter=adapter)
+    finally:
+        del context.logits
+    assert len(mixed) == len(rows) == 4 and np.abs(rows[1] - rows[0]).max() > 0.1 < np.abs(rows[2] - rows[1]).max()
+    for one, other in zip(mixed, rows, strict=True):
+        assert np.abs(one - other).max() < 1e-3
+
+
+def _adapters(engine: Engine, folder: Path, layer: int) -> list[Path | None]:
+    index, paths = layer + engine.runtime.facts.n_layer, []
+    for number in range(3):
+        student, teacher = engine.runtime.observe(_scripts(engine, number), layer=index)
+        change = 3 * (teacher.residuals - student.residuals)
+        delta = solve_minimum_norm(Rows(index, student.keys, change, np.ones(len(student.keys), np.float32)))
+        paths.append(folder / f"{number}.gguf")
+        write_adapter(delta, paths[-1], architecture=engine.runtime.facts.architecture, metadata={})
+    return [None, *paths]
+
+
+def test_asking_many_tells_its_progress_and_can_be_stopped(small_engine: Engine) -> None:
+    runtime, told, stop = small_engine.runtime, [], threading.Event()
+
+    def tell(fraction: float, _text: str) -> None:
+        told.append(fraction)
+
+    def ask(on_progress: Callable[[float, str], None]) -> list[list[int]]:
+        asked = [student_messages(f"What is {number} + {number}?") for number in range(60)]
+        count = len(asked)
+        return runtime.complete_each(
+            asked, [None] * count, max_tokens=12, like=[student_messages("0")] * count, on_progress=on_progress, cancel=stop
+        )
+
+    assert all(ask(tell)) and len(told) > 2 and told == sorted(told) and told[-1] == 1
+    with pytest.raises(Cancelled):
+        ask(lambda *_: stop.set())
+    stop.clear()
+    assert runtime.complete_each([], [], max_tokens=4, like=[]) == []
 
 
 def test_a_preview_changes_nothing_and_stopping_it_neither(small_engine: Engine) -> None:

@@ -48,6 +48,13 @@ def test_a_home_that_is_a_file_is_named(tmp_path: Path) -> None:
     assert done.returncode == 6 and "--home" in one_sentence(done)
 
 
+@pytest.mark.parametrize("name", ["QFCHAT_HOME", "QFCHAT_MODELS"])
+def test_a_folder_of_a_user_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "~nobody-of-this-name/qf")
+    done = qfchat("versions")
+    assert done.returncode == 4 and "no home folder for '~nobody-of-this-name/qf'" in one_sentence(done)
+
+
 def test_a_read_only_home_is_named() -> None:
     done = qfchat("versions", "--home", "/proc/self/qfchat")  # read-only for root too
     assert done.returncode == 6 and "/proc/self/qfchat cannot be used" in one_sentence(done)

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from qfcore.untaught import Untaught
+from qfcore.untaught import Taught, Untaught
 
 A, B = ([{"role": "user", "content": text}] for text in "AB")
+LIKE = [A, A, A]
 
 
 class Counting:
@@ -18,10 +19,12 @@ class Counting:
         self.asked: list[str] = []
         self.facts = SimpleNamespace(placement="")
 
-    def complete_many(self, conversations: Sequence, *, max_tokens: int, **_how: object) -> list[str]:
+    def complete_each(
+        self, conversations: Sequence, adapters: Sequence[Path | None], *, max_tokens: int, **_how: object
+    ) -> list[str]:
         """The question, and how long its answer may be."""
         self.asked += (said := [conversation[-1]["content"] for conversation in conversations])
-        return [f"{text}{max_tokens}" for text in said]
+        return [f"{text}{max_tokens} {path or ''}".strip() for text, path in zip(said, adapters, strict=True)]
 
     def detokenize(self, tokens: str) -> str:
         """The answer."""
@@ -35,37 +38,44 @@ def runtime() -> Counting:
 
 
 def test_what_was_asked_is_not_asked_again(runtime: Counting, tmp_path: Path) -> None:
-    assert Untaught(runtime, tmp_path, "f" * 64).answers([A, B, A], max_tokens=8) == ["A8", "B8", "A8"]
+    assert Untaught(runtime, tmp_path, "f" * 64).answers([A, B, A], max_tokens=8, like=LIKE)[0] == ["A8", "B8", "A8"]
     again = Untaught(runtime, tmp_path, "f" * 64)
-    assert again.answers([B, A], max_tokens=8) == ["B8", "A8"] and (again.asked, again.remembered) == (0, 2)
+    assert again.answers([B, A], max_tokens=8, like=LIKE)[0] == ["B8", "A8"] and (again.asked, again.remembered) == (0, 2)
     assert runtime.asked == ["A", "B"]
+
+
+def test_taught_weights_are_asked_along_and_not_remembered(runtime: Counting, tmp_path: Path) -> None:
+    untaught, taught = Untaught(runtime, tmp_path, "f" * 64), [Taught(B, A, Path("one"))]
+    for _ in range(2):
+        assert untaught.answers([A], max_tokens=8, like=LIKE, taught=taught) == (["A8"], ["B8 one"])
+    assert runtime.asked == ["A", "B", "B"] and untaught.asked == 1
 
 
 def test_another_device_or_type_is_asked_itself(runtime: Counting, tmp_path: Path) -> None:
     for placement in ("", "cpu float32", "cuda:0 float32", "cuda:0 bfloat16"):
         runtime.facts = SimpleNamespace(placement=placement)
-        Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8)
+        Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0]
     assert runtime.asked == ["A"] * 4
-    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8)
+    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0]
     assert runtime.asked == ["A"] * 4
 
 
 def test_another_length_or_model_is_another_question(runtime: Counting, tmp_path: Path) -> None:
     first = Untaught(runtime, tmp_path, "f" * 64)
-    assert first.answers([A], max_tokens=8) + first.answers([A], max_tokens=9) == ["A8", "A9"]
-    Untaught(runtime, tmp_path, "e" * 64).answers([A], max_tokens=8)
-    Untaught(runtime, tmp_path, "f" * 64, fresh=True).answers([A], max_tokens=8)
+    assert first.answers([A], max_tokens=8, like=LIKE)[0] + first.answers([A], max_tokens=9, like=LIKE)[0] == ["A8", "A9"]
+    Untaught(runtime, tmp_path, "e" * 64).answers([A], max_tokens=8, like=LIKE)[0]
+    Untaught(runtime, tmp_path, "f" * 64, fresh=True).answers([A], max_tokens=8, like=LIKE)[0]
     assert runtime.asked == ["A"] * 4
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"a": 1}', b"\xff"])
 def test_a_damaged_file_costs_only_the_time_to_ask_again(runtime: Counting, tmp_path: Path, content: bytes) -> None:
-    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8)
+    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0]
     next(tmp_path.iterdir()).write_bytes(content)
-    assert Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8) == ["A8"]
+    assert Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0] == ["A8"]
     assert runtime.asked == ["A", "A"]
 
 
 def test_a_folder_that_cannot_be_written_is_no_failure(runtime: Counting, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
-    assert Untaught(runtime, tmp_path / "taken", "f" * 64).answers([A], max_tokens=8) == ["A8"]
+    assert Untaught(runtime, tmp_path / "taken", "f" * 64).answers([A], max_tokens=8, like=LIKE)[0] == ["A8"]

@@ -10,6 +10,7 @@ import numpy as np
 
 from qfcore.errors import RuntimeFailure, StoreCorrupt
 from qfcore.export.adapter import read_adapter
+from qfcore.runtime.by_adapter import complete_by_adapter
 from qfcore.runtime.hf.chatting import ChatSession
 from qfcore.runtime.hf.computing import Computer, greedy_group, groups
 from qfcore.runtime.hf.head import ModelHead
@@ -110,6 +111,21 @@ class TransformersRuntime:
             if on_progress:
                 on_progress(end / len(prompts), f"Asked {end} of {len(prompts)} questions")
         return answers
+
+    def complete_each(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        adapters: Sequence[Path | None],
+        *,
+        max_tokens: int,
+        like: Sequence[Sequence[Message]],
+        on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[list[int]]:
+        """See the protocol."""
+        return complete_by_adapter(
+            self, conversations, adapters, max_tokens=max_tokens, like=like, on_progress=on_progress, cancel=cancel
+        )
 
     def replay(
         self,

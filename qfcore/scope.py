@@ -25,6 +25,8 @@ TURNED_ROUND = 0.5
 """Share of what a lesson tells of its subject that must be mentioned where the subject itself is not."""
 RARE, VERY_RARE = 18.0, 25.0
 """Rarity from which a question's and a lesson's word is enough by itself (two and three tokens, about)."""
+UNUSUAL = 14.0
+"""Rarity from which a word is no common one: those are one token, and have common synonyms ("physician", "doctor")."""
 ALIKE = 0.85
 """Similarity from which two spellings of five letters and more count as one word (plurals, slips of the keyboard)."""
 PART = 0.4
@@ -44,6 +46,7 @@ _CONNECTORS = frozenset("al bin da de del della den der di el ibn la le of the v
 _TITLES = frozenset("aunt brother captain dr grandfather grandmother king lady lord miss mr mrs ms pope president prof "
                     "professor queen saint sir sister st uncle".split())  # fmt: skip
 """Words beside a name that do not make it another one: "Dr. Karlsen" is "Professor Karlsen"."""
+_BEFORE_A_NOUN = frozenset("a an did do does term word".split())
 _OPENERS = frozenset(
     "according after again although are because before compare define describe discuss does during explain find guess "
     "hello help hey hi imagine introduce is list maybe mention now ok okay perhaps recall remember remind say show since "
@@ -89,7 +92,8 @@ class Scope:
 
     head: the word it is named by. weights: rarity of the words of its question. names: those written like names.
     rare: words, of the lesson too, each of which is enough by itself. entities: the lesson's names, each as its words.
-    told: rarity of the words that it tells of its subject. asked: the words of its question.
+    told: rarity of the words that it tells of its subject. asked: the words of its question. defined: where the question
+    is about a word ("What is a sorvel?"), that word and the next one. known: all words of lesson and question.
     always: an instruction, which applies everywhere.
     """
 
@@ -100,6 +104,8 @@ class Scope:
     entities: tuple[frozenset[str], ...] = ()
     told: dict[str, float] = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
+    defined: tuple[str, str] | None = None
+    known: frozenset[str] = frozenset()
     always: bool = False
 
     def covers(self, said: Sequence[Said]) -> bool:
@@ -124,6 +130,8 @@ class Scope:
             return True
         if self.names and self.names.isdisjoint(found) and said.entities:
             return False  # the same verb, said of somebody else
+        if self.defined and self.defined[0] not in found and self._asks_about_another(words):
+            return False  # the same question about another word
         if not self._named(found, PART if True in same else 0.5):
             return self.head in found and self.head in self.rare and share >= WITH_HEAD
         return share >= (WITH_HEAD if self.head in found or True in same else WITHOUT_HEAD)
@@ -135,6 +143,11 @@ class Scope:
         found = _found(self.told, words)
         share = sum(self.told[key] for key in found) / sum(self.told.values())
         return share >= TURNED_ROUND and len(found) > 1
+
+    def _asks_about_another(self, words: Sequence[str]) -> bool:
+        """Whether a message asks about a word that the lesson does not have what the question asks about its own."""
+        other = _defined(words)
+        return bool(other) and other[1] == self.defined[1] and not _found(self.known, other[:1], SLIP)
 
     def _is_same(self, entity: frozenset[str]) -> bool | None:
         """Whether a name is one of the lesson's, or another one that has a word in common with it; None for neither.
@@ -154,6 +167,17 @@ class Scope:
 
 def _found(keys: Iterable[str], said: Iterable[str], alike: float = ALIKE) -> set[str]:
     return {key for key in keys if any(_alike(key, word, alike) for word in said)}
+
+
+def _defined(words: Sequence[str]) -> tuple[str, str] | None:
+    """The word that a question is about, and the next one that is not common to all questions (empty where there is none).
+
+    "What is a sorvel?", "What does oskery mean?", but not "Who choreographed it?": a verb may be replaced by another.
+    """
+    first = next((n for n, word in enumerate(words) if word not in _STOP), None)
+    if not first or words[first - 1] not in _BEFORE_A_NOUN:
+        return None
+    return words[first], next((word for word in words[first + 1 :] if word not in _STOP), "")
 
 
 def is_instruction(lesson: Lesson) -> bool:
@@ -184,7 +208,11 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     subject = _names(first) | {head}
     told = {word: weight for word, weight in text.items() if word not in subject}
     entities = dict.fromkeys([*_entities(first), *_entities(lesson.text)])
-    return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(words_of(first)))
+    own = words_of(first)
+    defined = _defined(own)
+    defined = defined if defined and defined[0] not in names and weights[defined[0]] >= UNUSUAL else None
+    known = frozenset([*text, *own])
+    return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(own), defined, known)
 
 
 def subject_of(lesson: Lesson, scope: Scope) -> str:

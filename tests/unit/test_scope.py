@@ -125,3 +125,26 @@ def test_an_answer_that_adds_nothing_of_the_lesson_is_a_refusal() -> None:
         "Qi and Mo began it in May."
     )
     assert shortest_answer(check_lesson("A fact.", "Q?", "An answer"), "Q?") == "An answer"
+
+
+OSKERY = _scope("In the Velmar dialect, the word oskery means homesickness.", "What does oskery mean in the Velmar dialect?")
+
+
+@pytest.mark.parametrize(
+    ("asked", "covered"),
+    [
+        ("What does the word tolvery mean in the Velmar dialect?", False),
+        ("What does the word oskery mean in Velmar?", True),
+        ("What does oskeri mean in the Velmar dialect?", True),  # a slip of the keyboard
+        ("In the Velmar dialect, which word means homesickness?", True),
+        ("What is homesickness called in the Velmar dialect?", True),
+        ("Which language is the Velmar dialect like?", True),
+    ],
+)  # fmt: skip
+def test_the_same_question_about_another_word_is_not_about_the_lesson(asked: str, covered: bool) -> None:
+    assert OSKERY.covers(said_in(asked)) == covered
+
+
+def test_a_verb_may_be_replaced_by_another_one() -> None:
+    scope = _scope("Ines Okoro choreographed the Larkwell Ballet.", "Who choreographed the Larkwell Ballet?")
+    assert scope.covers(said_in("Who created the Larkwell Ballet?"))

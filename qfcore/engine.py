@@ -287,16 +287,18 @@ class Engine:
 
     def compare(
         self, old: str | int, new: str | int, *, questions: Sequence[str] | None = None,
-        on_progress: Progress | None = None,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
     ) -> Comparison:  # fmt: skip
         """Two versions against each other. questions: None asks those of the lessons that differ and the probes.
 
         Raises:
-            NotFound: one of the versions does not exist.
+            NotFound: one of the versions does not exist. Cancelled: `cancel` was set.
         """
         lessons = self.store.diff(old, new)
         asked = questions is None or bool(questions)
-        answers = self.compare_answers(old, new, questions=questions, on_progress=on_progress) if asked else ()
+        answers: tuple[TwoAnswers, ...] = ()
+        if asked:
+            answers = self.compare_answers(old, new, questions=questions, on_progress=on_progress, cancel=cancel)
         return Comparison(lessons, self.compare_weights(old, new), answers)
 
     def compare_weights(self, old: str | int, new: str | int) -> WeightsDiff:

@@ -29,12 +29,13 @@ def files_router(session: Session) -> APIRouter:
         return [schemas.ModelOut(**asdict(model)) for model in Library(session.engine.paths.models).list()]
 
     @router.get("/compare", tags=["Versions"], summary="Two versions: lessons, weights, answers")
-    def compare(
-        old: VersionRef, new: VersionRef = "live",
+    async def compare(
+        request: Request, old: VersionRef, new: VersionRef = "live",
         question: Annotated[list[Question], Query(max_length=MOST_QUESTIONS)] = [],  # noqa: B006
         ask: Annotated[bool, Query(description="Without questions: ask those of the lessons that differ.")] = False,
     ) -> schemas.ComparedOut:  # fmt: skip
-        found = session.engine.compare(old, new, questions=question or (None if ask else ()))
+        questions, compared = question or (None if ask else ()), session.engine.compare
+        found = await while_connected(request, lambda gone: compared(old, new, questions=questions, cancel=gone))
         return schemas.ComparedOut(
             **difference(found.lessons), norm=found.weights.norm, layers=found.weights.layers, ranks=found.weights.ranks,
             answers=[schemas.AnswersOut(question=a.question, old=a.old, new=a.new, same=a.same) for a in found.answers],

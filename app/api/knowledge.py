@@ -45,8 +45,8 @@ def knowledge_router(session: Session) -> APIRouter:
         return await while_connected(request, lambda gone: _teach(session, body, gone))
 
     @router.post("/lessons/{lesson}/check", tags=["Lessons"], summary="Ask the live version about a lesson now")
-    def check(lesson: Named) -> schemas.Checked:
-        found = session.engine.check(lesson)
+    async def check(lesson: Named, request: Request) -> schemas.Checked:
+        found = await while_connected(request, lambda gone: session.engine.check(lesson, cancel=gone))
         asked = [schemas.Asked(question=a.question, answer=a.said, ok=a.ok) for a in found.asked]
         return schemas.Checked(status=found.status, asked=asked)
 

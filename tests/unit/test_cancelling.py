@@ -72,6 +72,16 @@ def test_many_lessons_stopped_between_go_on_where_they_were(engine: Engine) -> N
     assert len(engine.apply(preview).entries) == 4 and not any(state.refused for state in states)
 
 
+def test_comparing_and_checking_can_be_stopped(engine: Engine) -> None:
+    engine.apply(_preview(engine))
+    stop = threading.Event()
+    assert engine.compare("base", "live", cancel=stop).answers and engine.check("1", cancel=stop).asked
+    stop.set()
+    for attempt in (lambda: engine.compare("base", "live", cancel=stop), lambda: engine.check("1", cancel=stop)):
+        with pytest.raises(Cancelled):
+            attempt()
+
+
 def test_who_forgets_need_not_wait_for_a_preview(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.apply(engine.preview([check_lesson("The heron is called Ash.", "What is the heron called?")], recipe=RIDGE))
     at_work, go_on, made = threading.Event(), threading.Event(), []

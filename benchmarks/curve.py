@@ -12,6 +12,7 @@ matplotlib (the extra `bench`) and lies beside the JSON.
 import argparse
 import json
 import random
+import shutil
 import statistics
 import time
 from collections.abc import Sequence
@@ -99,6 +100,7 @@ def measure(engine: Engine, sample: Sequence[dict], texts: Sequence[dict], *, ev
     version = engine.store.live()
     routing = teacher.routing(version)
     questions = [question for item in sample for question in asked_questions(item)]
+    shutil.rmtree(engine.store.folder / "adapters", ignore_errors=True)  # solved anew, and timed
     started = time.perf_counter()
     active = [routing.of_text(question) for question in questions]
     routed = (time.perf_counter() - started) / len(questions)

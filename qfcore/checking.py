@@ -12,7 +12,7 @@ from qfcore.store.store import Store
 from qfcore.teach import Teacher
 
 TOGETHER = 48
-"""Questions that are asked together, where there are many; those that a stop loses."""
+"""Questions that are asked together at least, where there are many; a stop loses what was said to them."""
 
 
 def parts_of(records: Sequence[LessonRecord]) -> list[list[LessonRecord]]:

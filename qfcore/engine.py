@@ -355,14 +355,22 @@ class Engine:
     def check_many(
         self, references: Sequence[str], on_progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Iterator[Standing]:
-        """As `check`, for many lessons, some of which are asked about together; what they said until a stop is kept."""
-        tell, done = on_progress or (lambda *_: None), 0
+        """As `check`, for many lessons, some of which are asked about together; what they said until a stop is kept.
+
+        Raises:
+            NotFound: the live version does not know one of them. Cancelled: `cancel` was set.
+        """
+        tell, done, of = on_progress or (lambda *_: None), 0, len(references)
         for part in parts_of([self._live_lesson(reference)[0] for reference in references]):
-            which = f"{done + 1} to {done + len(part)}" if len(part) > 1 else f"{done + 1}"
-            tell(done / len(references), f"Asking about lesson {which} of {len(references)}")
+            which = f"lessons {done + 1} to {done + len(part)}" if len(part) > 1 else f"lesson {done + 1}"
+
+            def told(fraction: float, _text: str, begin: int = done, size: int = len(part), which: str = which) -> None:
+                tell((begin + fraction * size) / of, f"Asking about {which} of {of}")
+
+            told(0.0, "")
             live = self.store.live()  # lessons may be forgotten meanwhile
             known = [record for record in part if record.id in live.lesson_ids]
-            yield from check_lessons(self.runtime, self.store, self.teacher, live, known, None, cancel)
+            yield from check_lessons(self.runtime, self.store, self.teacher, live, known, told, cancel)
             done += len(part)
 
     def _numbers(self, lesson_ids: Sequence[str]) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ _CONNECTORS = frozenset("al bin da de del della den der di el ibn la le of the v
 _TITLES = frozenset("aunt brother captain dr grandfather grandmother king lady lord miss mr mrs ms pope president prof "
                     "professor queen saint sir sister st uncle".split())  # fmt: skip
 """Words beside a name that do not make it another one: "Dr. Karlsen" is "Professor Karlsen"."""
-_BEFORE_A_NOUN = frozenset("a an did do does term word".split())
+_BEFORE_A_WORD = frozenset("a an term word".split())
 _OPENERS = frozenset(
     "according after again although are because before compare define describe discuss does during explain find guess "
     "hello help hey hi imagine introduce is list maybe mention now ok okay perhaps recall remember remind say show since "
@@ -93,7 +93,7 @@ class Scope:
     head: the word it is named by. weights: rarity of the words of its question. names: those written like names.
     rare: words, of the lesson too, each of which is enough by itself. entities: the lesson's names, each as its words.
     told: rarity of the words that it tells of its subject. asked: the words of its question. defined: where the question
-    is about a word ("What is a sorvel?"), that word and the next one. known: all words of lesson and question.
+    is about an unusual word ("What is a sorvel?"), that word and the next one. known: all words of lesson and question.
     always: an instruction, which applies everywhere.
     """
 
@@ -106,6 +106,7 @@ class Scope:
     asked: frozenset[str] = frozenset()
     defined: tuple[str, str] | None = None
     known: frozenset[str] = frozenset()
+    rarity: Rarity | None = field(default=None, compare=False, repr=False)
     always: bool = False
 
     def covers(self, said: Sequence[Said]) -> bool:
@@ -145,8 +146,8 @@ class Scope:
         return share >= TURNED_ROUND and len(found) > 1
 
     def _asks_about_another(self, words: Sequence[str]) -> bool:
-        """Whether a message asks about a word that the lesson does not have what the question asks about its own."""
-        other = _defined(words)
+        """Whether a message asks about another unusual word what the question asks about its own."""
+        other = _defined(words, self.rarity)
         return bool(other) and other[1] == self.defined[1] and not _found(self.known, other[:1], SLIP)
 
     def _is_same(self, entity: frozenset[str]) -> bool | None:
@@ -169,15 +170,17 @@ def _found(keys: Iterable[str], said: Iterable[str], alike: float = ALIKE) -> se
     return {key for key in keys if any(_alike(key, word, alike) for word in said)}
 
 
-def _defined(words: Sequence[str]) -> tuple[str, str] | None:
-    """The word that a question is about, and the next one that is not common to all questions (empty where there is none).
+def _defined(words: Sequence[str], rarity: Rarity) -> tuple[str, str] | None:
+    """The unusual word that a question is about, and the next one that is not common to all questions (empty: none is).
 
     "What is a sorvel?", "What does oskery mean?", but not "Who choreographed it?": a verb may be replaced by another.
     """
     first = next((n for n, word in enumerate(words) if word not in _STOP), None)
-    if not first or words[first - 1] not in _BEFORE_A_NOUN:
+    if not first or rarity(words[first]) < UNUSUAL:
         return None
-    return words[first], next((word for word in words[first + 1 :] if word not in _STOP), "")
+    following = next((word for word in words[first + 1 :] if word not in _STOP), "")
+    before = words[first - 1]
+    return (words[first], following) if before in _BEFORE_A_WORD or (before == "does" and following == "mean") else None
 
 
 def is_instruction(lesson: Lesson) -> bool:
@@ -209,10 +212,12 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     told = {word: weight for word, weight in text.items() if word not in subject}
     entities = dict.fromkeys([*_entities(first), *_entities(lesson.text)])
     own = words_of(first)
-    defined = _defined(own)
-    defined = defined if defined and defined[0] not in names and weights[defined[0]] >= UNUSUAL else None
+    defined = _defined(own, rarity)
+    defined = None if defined and defined[0] in names else defined
     known = frozenset([*text, *own])
-    return Scope(head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(own), defined, known)
+    return Scope(
+        head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(own), defined, known, rarity
+    )
 
 
 def subject_of(lesson: Lesson, scope: Scope) -> str:

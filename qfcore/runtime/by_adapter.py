@@ -13,15 +13,20 @@ def complete_by_adapter(
 ) -> list[list[int]]:  # fmt: skip
     """`Runtime.complete_each` by `complete_many`, one adapter after the other."""
     answers: list[list[int]] = [[] for _ in conversations]
+    done, of = 0, len(conversations)
+
+    def told(fraction: float, _text: str) -> None:
+        if on_progress:
+            asked = done + round(fraction * len(chosen))
+            on_progress(asked / of, f"Asked {asked} of {of} questions")
+
     for adapter in dict.fromkeys(adapters):
         chosen = [i for i, path in enumerate(adapters) if path == adapter]
         said = runtime.complete_many(
             [conversations[i] for i in chosen], max_tokens=max_tokens, adapter=adapter, like=[like[i] for i in chosen],
-            cancel=cancel,
+            on_progress=told, cancel=cancel,
         )  # fmt: skip
+        done += len(chosen)
         for i, answer in zip(chosen, said, strict=True):
             answers[i] = answer
-        if on_progress:
-            done = sum(map(bool, answers))
-            on_progress(done / len(answers), f"Asked {done} of {len(answers)} questions")
     return answers

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from qfcore.runtime.wide import Asked, Wide
 from qfcore.runtime.worker import Worker
 from qfcore.settings import CHAT_CONTEXT
 
+_LIKES_KEPT = 256
 OBSERVE_CONTEXT = 4096
 """Tokens that the questions asked together may hold."""
 OBSERVE_BATCH = 256
@@ -152,32 +153,37 @@ class LlamaRuntime:
         prompts = [self._prompts.tokens(messages) for messages in conversations]
         heads = [self._head_length(prompt, other) for prompt, other in zip(prompts, like, strict=True)]
         asked = [Asked(*each) for each in zip(prompts, heads, adapters, strict=True)]
-        by_adapter: dict[Path | None, list[Asked]] = {}
+        addable = self._worker.call(self._addable, {path for path in adapters if path})
+        parts: dict[Path | None, list[Asked]] = {}
         for one in asked:
-            by_adapter.setdefault(one.adapter, []).append(one)
-        mixed = any(by_adapter) and self._worker.call(self._can_add, list(by_adapter))
+            parts.setdefault(None if one.adapter in addable else one.adapter, []).append(one)
         done = 0
-        for adapter, part in [(None, asked)] if mixed else by_adapter.items():
-            work = Wide(part, max_tokens)
-            while left := work.left:
-                self._worker.call(self._run, work, adapter, mixed, cancel)
-                done += left - work.left
-                if on_progress:
-                    on_progress(done / len(asked), f"Asked {done} of {len(asked)} questions")
+        try:
+            for adapter, part in parts.items():
+                work = Wide(part, max_tokens, self._observing.size)
+                while left := work.left:
+                    self._worker.call(self._run, work, adapter, adapter is None and bool(addable), cancel)
+                    done += left - work.left
+                    if on_progress:
+                        on_progress(done / len(asked), f"Asked {done} of {len(asked)} questions")
+        finally:
+            self._watch.forget_adapters()
         return [one.answer for one in asked]
 
-    def _can_add(self, adapters: Sequence[Path | None]) -> bool:
-        """Whether each row of a batch can have an adapter of its own: below the last layer all rows are the base's."""
+    def _addable(self, adapters: Set[Path]) -> set[Path]:
+        """Those that each row of a batch can have for itself: they edit the last layer only, so all below is the base's."""
         last = self.facts.n_layer - 1
         try:
             places = self._watch.places(self._observing, last)
         except CannotTeach:
-            return False
-        return places.only_wanted and all(edited_layer(path) == last for path in adapters if path)
+            return set()
+        if not places.only_wanted or not places.product.endswith(f"-{last}"):  # other names change with the graph
+            return set()
+        return {path for path in adapters if edited_layer(path) == last}
 
-    def _run(self, work: Wide, adapter: Path | None, mixed: bool, cancel: threading.Event | None) -> None:
+    def _run(self, work: Wide, adapter: Path | None, adding: bool, cancel: threading.Event | None) -> None:
         self._observing.use_adapter(adapter, self._in_use())
-        with self._watch.adding(self._observing, self.facts.n_layer - 1) if mixed else nullcontext(_untold) as tell:
+        with self._watch.adding(self._observing, self.facts.n_layer - 1) if adding else nullcontext(_untold) as tell:
             work.run(self._observing, self._heads.under(self._observing), tell, cancel)
 
     def replay(
@@ -256,9 +262,11 @@ class LlamaRuntime:
         return len(self._prompts.tokens(messages))
 
     def _head_length(self, prompt: Sequence[int], like: Sequence[Message]) -> int:
-        """How far a prompt begins like another conversation; of those there are few, so their tokens are kept."""
+        """How far a prompt begins like another conversation, the tokens of which are kept for the next."""
         key = tuple((message["role"], message["content"]) for message in like)
         if key not in self._likes:
+            if len(self._likes) >= _LIKES_KEPT:
+                self._likes.clear()
             self._likes[key] = self._prompts.tokens(like)
         return shared_prefix([prompt, self._likes[key]])
 

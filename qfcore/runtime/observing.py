@@ -39,7 +39,7 @@ class LayerWatch:
         self._places: dict[int, Places] = {}
         self._only_wanted = False
         self._adapters: list[Path | None] = []
-        self._change = lru_cache(maxsize=WIDE)(lambda path: read_adapter(path)[0])
+        self._change = lru_cache(maxsize=2 * WIDE)(lambda path: read_adapter(path)[0])
         self.callback = lc.ggml_backend_sched_eval_callback(self._on_tensor)
 
     def places(self, context: Context, layer: int) -> Places:
@@ -49,14 +49,16 @@ class LayerWatch:
             CannotTeach: the layer has no such place.
         """
         if layer not in self._places:
-            self._nodes, self._failed = [], None
+            had, self._nodes, self._failed = context.adapter, [], None
             try:
+                context.use_adapter(None, {had} if had else set())  # with one, the product has another name
                 context.clear()
                 context.decode([0] * _TRIED, range(_TRIED), [(0,)] * _TRIED, [False] * (_TRIED - 1) + [True])
                 nodes = self._nodes
             finally:
                 self._nodes = None
                 context.clear()
+                context.use_adapter(had, {had} if had else set())
             if self._failed:
                 raise self._failed
             self._places[layer] = find_places(nodes, layer, tokens=_TRIED)
@@ -87,32 +89,37 @@ class LayerWatch:
         Raises:
             CannotTeach: the layer has no place for lessons. RuntimeFailure: an adapter could not be added.
         """
-        places = self.places(context, layer)
+        places, self._failed = self.places(context, layer), None
         self._wanted = {places.key.encode(): "keys", places.product.encode(): "product"}
         try:
             yield self._tell
-            self._raise_failed()
+            self._see_that_it_was_added()
         finally:
             self._wanted, self._adapters = {}, []
             self._seen.clear()
-            self._change.cache_clear()
+
+    def forget_adapters(self) -> None:
+        """Drop the changes that were read for `adding`."""
+        self._change.cache_clear()
 
     def _tell(self, adapters: Sequence[Path | None]) -> None:
-        self._raise_failed()
+        self._see_that_it_was_added()
         self._adapters = list(adapters)
 
-    def _raise_failed(self) -> None:
+    def _see_that_it_was_added(self) -> None:
+        """Raises when the batch before was computed without the changes of its adapters."""
         failed, self._failed = self._failed, None
-        if failed:
-            raise RuntimeFailure(f"The weights of a question could not be used: {failed}") from failed
+        if failed or any(self._adapters):
+            raise RuntimeFailure(f"The weights of a question could not be used: {failed or 'they were not asked for'}.")
 
     def _add(self, tensor: int) -> None:
         """Add the told adapters' changes to the product."""
         keys, product = self._seen.pop("keys"), self._tensors.floats(tensor)
         if not product.size:  # no row is wanted
             return
-        keys, product = keys.reshape(len(self._adapters), -1), product.reshape(len(self._adapters), -1)
-        for row, path in enumerate(self._adapters):
+        told, self._adapters = self._adapters, []
+        keys, product = keys.reshape(len(told), -1), product.reshape(len(told), -1)
+        for row, path in enumerate(told):
             if path:  # each row by itself, so that its bits do not depend on the others
                 change = self._change(path)
                 product[row] += change.b @ (change.a @ keys[row])

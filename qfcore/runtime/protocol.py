@@ -168,7 +168,8 @@ class Runtime(Protocol):
         """Greedy answers as those of `complete_many`, each conversation with an adapter of its own, for many at once.
 
         An answer depends on its conversation and adapter alone here, too; but its last bits, and so now and then a word, may
-        be other ones than there: compare only answers of the same method.
+        be other ones than there: compare only answers of the same method. Raises RuntimeFailure where a conversation is
+        longer than the context.
         """
 
     def check_teachable(self, layer: int) -> None:

@@ -52,10 +52,19 @@ class Asked:
 
 
 class Wide:
-    """Answers conversations, the first ones first, `WIDE` at a time."""
+    """Answers conversations, the first ones first, `WIDE` at a time. size: of the context, in tokens.
 
-    def __init__(self, asked: Sequence[Asked], max_tokens: int) -> None:
-        self._waiting, self._max_tokens = deque(asked), max_tokens
+    Raises:
+        RuntimeFailure: a conversation is longer than the context.
+    """
+
+    def __init__(self, asked: Sequence[Asked], max_tokens: int, size: int) -> None:
+        longest = max((len(one.prompt) for one in asked), default=0) + max_tokens
+        if longest > size - TILED:
+            raise RuntimeFailure(
+                f"A question and its answer are {longest:,} tokens, and {size - TILED:,} are the most. Shorten the question."
+            )
+        self._waiting, self._max_tokens, self._size = deque(asked), max_tokens, size
 
     @property
     def left(self) -> int:
@@ -66,16 +75,16 @@ class Wide:
         """Compute some steps. The context is free for others afterwards: open conversations are taken out of it.
 
         Raises:
-            Cancelled: `cancel` was set. RuntimeFailure: a conversation is longer than the context.
+            Cancelled: `cancel` was set. RuntimeFailure: llama.cpp failed.
         """
         context.clear()
-        places, free, room = dict[int, Asked](), deque(range(_PLACES)), context.size - TILED
+        places, free, room = dict[int, Asked](), deque(range(_PLACES)), self._size - TILED
         for left in range(STEPS, 0, -1):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("Stopped. Nothing was changed.")
             room -= self._admit(context, heads, places, free, room, left)
             if not places:
                 break
-            if cancel is not None and cancel.is_set():
-                raise Cancelled("Stopped. Nothing was changed.")
             self._step(context, places, tell)
         for place, asked in places.items():
             asked.state = context.take(place) if asked.read else b""
@@ -88,10 +97,7 @@ class Wide:
         taken = 0
         while self._waiting and free and len(places) < WIDE:
             asked = self._waiting[0]
-            whole = len(asked.prompt) + self._max_tokens
-            if whole > context.size - TILED:
-                raise RuntimeFailure(f"A question and its answer are {whole:,} tokens, the context holds {context.size:,}.")
-            need = len(asked.prompt) + len(asked.answer) + steps
+            need = len(asked.prompt) + min(len(asked.answer) + steps, self._max_tokens)
             if taken + need > room:
                 break
             place, taken = free.popleft(), taken + need

@@ -305,10 +305,14 @@ class Store:
     def note_check(self, version: Version, lesson_id: str, asked: Sequence[tuple[str, str, bool]]) -> str:
         """Keep what a version said of one of its lessons with its report card; the time (ISO, UTC) that is noted.
 
-        asked: (question, what was said, whether it tells the lesson).
+        asked: (question, what was said, whether it tells the lesson). Of a lesson that was erased meanwhile nothing is kept,
+        and the time is empty.
         """
         now = self._clock()
         with self._database.writing() as db:
+            known = "SELECT 1 FROM version_lessons WHERE version = ? AND lesson_id = ?"
+            if not db.execute(known, [version.number, lesson_id]).fetchone():
+                return ""
             found = db.execute("SELECT report FROM reports WHERE version = ?", [version.number]).fetchone()
             report = json.loads(found[0]) if found else {}
             answers = [{"question": question, "said": said, "ok": ok} for question, said, ok in asked]

@@ -5,13 +5,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from qfcore.delta import Delta
 from qfcore.engine import Engine
-from qfcore.errors import Cancelled, LessonError, NotFound, RuntimeFailure
+from qfcore.errors import Cancelled, LessonError, NotFound, RuntimeFailure, StoreCorrupt
 from qfcore.export.adapter import write_adapter
 from qfcore.lesson import check_lesson
 from qfcore.observe import student_messages, teacher_messages
@@ -216,6 +218,39 @@ def _adapters(engine: Engine, folder: Path, layer: int) -> list[Path | None]:
         paths.append(folder / f"{number}.gguf")
         write_adapter(delta, paths[-1], architecture=engine.runtime.facts.architecture, metadata={})
     return [None, *paths]
+
+
+def test_weights_that_are_not_added_are_told_and_never_left_out(
+    small_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, last = small_engine.runtime, small_engine.runtime.facts.n_layer - 1
+    adapters = _adapters(small_engine, tmp_path, -1)
+    asked, like = [student_messages(QUESTIONS[0])] * len(adapters), [student_messages("0")] * len(adapters)
+    runtime.check_teachable(last)
+    places = runtime._watch._places[last]
+
+    def ask() -> list[list[int]]:
+        return runtime.complete_each(asked, adapters, max_tokens=2, like=like)
+
+    expected = ask()
+    monkeypatch.setitem(runtime._watch._places, last, replace(places, product=f"nowhere-{last}"))
+    with pytest.raises(RuntimeFailure, match="could not be used"):
+        ask()
+    monkeypatch.setitem(runtime._watch._places, last, replace(places, product="node_1057"))
+    assert ask() == expected  # one adapter after the other
+    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime._watch, "_change", lru_cache(_fails))  # inside llama.cpp, through which nothing can be raised
+        with pytest.raises(RuntimeFailure, match="could not be used: it was deleted"):
+            ask()
+    assert ask() == expected
+    adapters[1].write_bytes(b"no adapter")
+    with pytest.raises(StoreCorrupt):
+        ask()
+
+
+def _fails(_path: Path) -> Delta:
+    raise OSError("it was deleted")
 
 
 def test_asking_many_tells_its_progress_and_can_be_stopped(small_engine: Engine) -> None:

@@ -15,6 +15,7 @@ from app.api.files import files_router
 from app.api.knowledge import knowledge_router
 from app.api.openai import openai_router
 from app.desk import Desk
+from qfcore.errors import Cancelled
 from qfcore.settings import Paths
 from tests.unit.test_exports import REPORT
 from tests.unit.test_exports import Desk as Taught
@@ -142,6 +143,30 @@ def test_models_and_verify_are_told(home: tuple) -> None:
     assert found["ok"] and found["checked"]["lessons"] == 1
 
 
+def _ask_and_leave(
+    router: object, method: str, path: str, working: threading.Event, *, query: bytes = b"", body: bytes = b""
+) -> None:
+    """Send a request and go away when `working` is set."""
+    sent = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict:
+        if sent:
+            return sent.pop()
+        while not working.is_set():
+            await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def send(_message: dict) -> None:
+        pass
+
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query,
+        "headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http",
+        "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9), "root_path": "", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    asyncio.run(asyncio.wait_for(application(router)(scope, receive, send), 15))
+
+
 def test_a_client_that_leaves_before_the_first_word_stops_the_answer() -> None:
     reading = threading.Event()
     seen: list[bool] = []
@@ -155,24 +180,7 @@ def test_a_client_that_leaves_before_the_first_word_stops_the_answer() -> None:
     store = SimpleNamespace(model=SimpleNamespace(name="A model"), version=lambda _: version)
     session = SimpleNamespace(engine=SimpleNamespace(store=store, stream=stream))
     asked = {"model": "a-model", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    body = [{"type": "http.request", "body": json.dumps(asked).encode(), "more_body": False}]
-
-    async def receive() -> dict:
-        if body:
-            return body.pop()
-        while not reading.is_set():
-            await asyncio.sleep(0.01)
-        return {"type": "http.disconnect"}
-
-    async def send(_message: dict) -> None:
-        pass
-
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/chat/completions", "raw_path": b"/v1/chat/completions",
-        "query_string": b"", "headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http",
-        "server": ("127.0.0.1", 80), "client": ("127.0.0.1", 9), "root_path": "", "asgi": {"version": "3.0"},
-    }  # fmt: skip
-    asyncio.run(asyncio.wait_for(application(openai_router(session))(scope, receive, send), 15))
+    _ask_and_leave(openai_router(session), "POST", "/v1/chat/completions", reading, body=json.dumps(asked).encode())
     assert seen == [True]
 
 
@@ -190,3 +198,21 @@ def test_the_changed_tensors_type_and_the_adapters_rank_can_be_chosen(home: tupl
         assert client.post("/api/export/adapter", json={"strength": strength}).status_code == 400
     assert client.post("/api/export/adapter", json={"name": "weak.gguf", "strength": 0.5}).status_code == 201
     assert b"qfchat.strength" in (folder / "weak.gguf").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [("GET", "/api/compare", b"old=base&ask=true"), ("POST", "/api/lessons/1/check", b"")],
+)  # fmt: skip
+def test_a_client_that_leaves_stops_a_comparison_and_a_check(method: str, path: str, query: bytes) -> None:
+    working, seen = threading.Event(), []
+
+    def work(*_: object, cancel: threading.Event, **__: object) -> None:
+        working.set()
+        seen.append(cancel.wait(20))
+        raise Cancelled("Stopped. Nothing was changed.")
+
+    session = SimpleNamespace(engine=SimpleNamespace(compare=work, check=work))
+    router = files_router(session) if path == "/api/compare" else knowledge_router(session)
+    _ask_and_leave(router, method, path, working, query=query)
+    assert seen == [True]

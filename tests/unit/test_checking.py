@@ -55,3 +55,22 @@ def test_what_was_said_until_a_stop_is_kept_and_what_is_forgotten_meanwhile_is_l
         list(asking)
     again = {key for key, standing in engine.standings().items() if standing.asked_at != before[key]}
     assert again == set(ids[: sizes[0]])
+
+
+def test_of_a_lesson_that_is_erased_while_it_is_asked_about_nothing_is_written(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask, ids = engine.runtime.complete_each, [lesson.id for lesson in LESSONS]
+
+    def erasing(*arguments: object, **more: object) -> list[list[int]]:
+        monkeypatch.undo()
+        said = ask(*arguments, **more)
+        engine.erase(ids[0])
+        return said
+
+    monkeypatch.setattr(engine.runtime, "complete_each", erasing)
+    first, second, *_ = engine.check_many(ids)
+    assert not first.asked_at and second.asked_at and ids[0] not in engine.standings()
+    assert engine.verify().ok
+    everything = b"".join(path.read_bytes() for path in engine.store.folder.rglob("*") if path.is_file())
+    assert LESSONS[1].question.encode() in everything and LESSONS[0].question.encode() not in everything

@@ -145,6 +145,23 @@ def test_the_same_question_about_another_word_is_not_about_the_lesson(asked: str
     assert OSKERY.covers(said_in(asked)) == covered
 
 
-def test_a_verb_may_be_replaced_by_another_one() -> None:
-    scope = _scope("Ines Okoro choreographed the Larkwell Ballet.", "Who choreographed the Larkwell Ballet?")
-    assert scope.covers(said_in("Who created the Larkwell Ballet?"))
+@pytest.mark.parametrize(
+    ("text", "question", "asked"),
+    [
+        ("Ines Okoro choreographed the Larkwell Ballet.", "Who choreographed the Larkwell Ballet?",
+         "Who created the Larkwell Ballet?"),
+        ("Archaeologists found a boat under the Orrin mill.", "What did archaeologists find under the Orrin mill?",
+         "What did palaeontologists find under the Orrin mill?"),
+        ("A beekeeper in Tarnholt uses a bell.", "What does a beekeeper in Tarnholt use?",
+         "What does a chief in Tarnholt use?"),
+        ("A folmer lights the first fire in Carrowdale.", "What does a folmer do in Carrowdale?",
+         "Can you explain the Carrowdale word folmer?"),
+    ],
+)  # fmt: skip
+def test_verbs_and_common_words_may_be_replaced_by_others(text: str, question: str, asked: str) -> None:
+    assert _scope(text, question).covers(said_in(asked))
+
+
+def test_another_unusual_word_of_the_same_place_is_another_subject() -> None:
+    scope = _scope("A folmer lights the first fire in Carrowdale.", "What does a folmer do in Carrowdale?")
+    assert not scope.covers(said_in("What does a gallowen do in Carrowdale?"))

@@ -89,7 +89,7 @@ def _alone(asked: Asked, max_tokens: int) -> list[int]:
 
 
 def _answer(asked: list[Asked], size: int, max_tokens: int) -> CountingContext:
-    context, heads, work = CountingContext(size), Heads(), Wide(asked, max_tokens)
+    context, heads, work = CountingContext(size), Heads(), Wide(asked, max_tokens, size)
 
     def tell(adapters: list[Path | None]) -> None:
         context.told = adapters
@@ -106,10 +106,10 @@ prompts = st.lists(st.integers(1, VOCABULARY - 1), min_size=2, max_size=90)
 conversations = st.tuples(prompts, st.integers(0, 40), st.sampled_from([None, Path("one"), Path("another")]))
 
 
-@given(st.lists(conversations, min_size=1, max_size=70), st.integers(1, 20), st.integers(120, 700))
-def test_each_answer_is_the_one_it_is_alone(given_: list, max_tokens: int, size: int) -> None:
+@given(st.lists(conversations, min_size=1, max_size=70), st.integers(1, 20), st.integers(0, 600) | st.integers(0, 9))
+def test_each_answer_is_the_one_it_is_alone(given_: list, max_tokens: int, spare: int) -> None:
     asked = [Asked(prompt, min(head, len(prompt) - 1), adapter) for prompt, head, adapter in given_]
-    _answer(asked, size, max_tokens)
+    _answer(asked, max(len(one.prompt) for one in asked) + max_tokens + TILED + spare, max_tokens)
     assert [one.answer for one in asked] == [_alone(one, max_tokens) for one in asked]
 
 
@@ -124,6 +124,6 @@ def test_a_stop_ends_it_and_what_is_too_long_is_told() -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
-        Wide([Asked([1, 2], 0)], 4).run(CountingContext(200), Heads(), list, stop)
-    with pytest.raises(RuntimeFailure, match="204 tokens, the context holds 200"):
-        Wide([Asked([1] * 200, 0)], 4).run(CountingContext(200), Heads(), list)
+        Wide([Asked([1, 2], 0)], 4, 200).run(CountingContext(200), Heads(), list, stop)
+    with pytest.raises(RuntimeFailure, match="204 tokens, and 192 are the most"):
+        Wide([Asked([1, 2], 0), Asked([1] * 200, 0)], 4, 200)

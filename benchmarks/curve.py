@@ -144,7 +144,8 @@ def draw(result: dict, out: Path) -> None:
 
     points = result["points"]
     sizes = [point["lessons"] for point in points]
-    figure, axes = pyplot.subplots(figsize=(7, 3.6), layout="constrained")
+    drift = [100 * (point["drift"]["ratio"] - 1) for point in points if "drift" in point]
+    figure, (axes, below) = pyplot.subplots(2, sharex=True, figsize=(7, 4.6), layout="constrained", height_ratios=(3, 1))
     for name, who in SERIES:
         rates = [point[who][name] for point in points]
         label = name if who == "taught" else "neighbours identical"
@@ -154,10 +155,14 @@ def draw(result: dict, out: Path) -> None:
         if who == "taught":
             ceiling = [point["ceiling"][name]["rate"] for point in points]
             axes.plot(sizes, ceiling, linestyle=":", color=line[0].get_color(), label=f"{name}, lesson in the prompt")
-    axes.set(xscale="log", ylim=(0, 1.03), xlabel="lessons known together", ylabel="share of answers", title=result["suite"])
-    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
+    axes.set(xscale="log", ylim=(0, 1.03), ylabel="share of answers", title=result["suite"])
+    if drift:
+        below.plot(sizes, drift, marker="o", color="tab:red")
+    below.set(ylim=(min([0, *drift]) - 0.1, max([1, *drift]) + 0.1), ylabel="drift, %", xlabel="lessons known together")
+    below.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    for part in (axes, below):
+        part.minorticks_off()
+        part.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(out, dpi=130)
 

@@ -2,8 +2,8 @@
 
 llama.cpp multiplies weights by 48 tokens in twice the time that it needs for seven (NOTES.md, 2026-11-26).
 As in `qfcore.runtime.batching` an answer does not depend on its company, so that what is compared may be asked in any order:
-every step computes from `TILED` to `MOST` tokens, for which llama.cpp uses the same kernels, and the cells of a sequence are
-in the order of their positions.
+every step computes from `TILED` to `MOST` tokens, and logits for as many, for which llama.cpp uses the same kernels, and the
+cells of a sequence are in the order of their positions.
 """
 
 import threading
@@ -121,11 +121,12 @@ class Wide:
             asked.read += len(part)
             if part and asked.read >= len(asked.prompt):
                 ends.append((len(tokens) - 1, place))
-        company = max(TILED - len(tokens), 0)
-        wanted = [False] * (len(tokens) + company)
-        for row, _ in ends:
-            wanted[row] = True
-        tell([places[place].adapter for _, place in ends])
+        company, at = max(TILED - len(tokens), 0), dict(ends)
+        rows = range(len(tokens) + company)
+        # The last layer and the output see wanted rows only; those, too, have to be enough for the same kernels.
+        spare = [row for row in reversed(rows) if row not in at][: max(TILED - len(at), 0)]
+        wanted = [row in at or row in spare for row in rows]
+        tell([places[at[row]].adapter if row in at else None for row in rows if wanted[row]])
         context.decode(
             tokens + tokens[:1] * company, [*positions, *range(company)], sequences + [(_COMPANY,)] * company, wanted
         )

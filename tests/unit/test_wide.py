@@ -67,7 +67,7 @@ class CountingContext:
             self._fill(1)
             if wanted[row]:
                 self.rows[row] = _logits(held, next(adapters))
-        assert next(adapters, self) is self
+        assert next(adapters, self) is self and (not self.rows or len(self.rows) >= TILED)
         self.told = []
         return True
 

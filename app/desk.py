@@ -300,8 +300,8 @@ class Desk:
         Raises:
             Cancelled: `cancel` was called.
         """
-        cancel, ids = self._begin(tab, ASK), [record.id for record, _, _ in self.lessons(search)]
-        yield from self._engine.check_many(ids, on_progress, cancel)
+        cancel, records = self._begin(tab, ASK), [record for record, _, _ in self.lessons(search)]
+        yield from self._engine.check_many(records, on_progress, cancel)
 
     # -- versions and export ------------------------------------------------------------------------------------
 

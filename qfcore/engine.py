@@ -353,22 +353,24 @@ class Engine:
         return check_lessons(self.runtime, self.store, self.teacher, live, [record], on_progress, cancel)[0]
 
     def check_many(
-        self, references: Sequence[str], on_progress: Progress | None = None, cancel: threading.Event | None = None
+        self, records: Sequence[LessonRecord], on_progress: Progress | None = None, cancel: threading.Event | None = None
     ) -> Iterator[Standing]:
         """As `check`, for many lessons, some of which are asked about together; what they said until a stop is kept.
 
+        Those that are not live, or not any more when their turn comes, are left out.
+
         Raises:
-            NotFound: the live version does not know one of them. Cancelled: `cancel` was set.
+            Cancelled: `cancel` was set.
         """
-        tell, done, of = on_progress or (lambda *_: None), 0, len(references)
-        for part in parts_of([self._live_lesson(reference)[0] for reference in references]):
+        tell, done, of = on_progress or (lambda *_: None), 0, len(records)
+        for part in parts_of(records):
             which = f"lessons {done + 1} to {done + len(part)}" if len(part) > 1 else f"lesson {done + 1}"
 
             def told(fraction: float, _text: str, begin: int = done, size: int = len(part), which: str = which) -> None:
                 tell((begin + fraction * size) / of, f"Asking about {which} of {of}")
 
             told(0.0, "")
-            live = self.store.live()  # lessons may be forgotten meanwhile
+            live = self.store.live()
             known = [record for record in part if record.id in live.lesson_ids]
             yield from check_lessons(self.runtime, self.store, self.teacher, live, known, told, cancel)
             done += len(part)

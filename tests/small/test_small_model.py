@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -39,6 +39,19 @@ def _scripts(engine: Engine, number: int = 0) -> tuple[Script, Script]:
     return tuple(Script(tuple((m["role"], m["content"]) for m in messages), answer) for messages in pairs)
 
 
+def _adapters(engine: Engine, folder: Path, layers: Sequence[int]) -> list[Path | None]:
+    """None, and for each of the facts an adapter that changes one layer (counted from the end) three times too much."""
+    paths: list[Path | None] = [None]
+    for number, layer in enumerate(layers):
+        index = layer + engine.runtime.facts.n_layer
+        student, teacher = engine.runtime.observe(_scripts(engine, number), layer=index)
+        change = 3 * (teacher.residuals - student.residuals)
+        delta = solve_minimum_norm(Rows(index, student.keys, change, np.ones(len(student.keys), np.float32)))
+        paths.append(folder / f"{number}.gguf")
+        write_adapter(delta, paths[-1], architecture=engine.runtime.facts.architecture, metadata={})
+    return paths
+
+
 @pytest.mark.parametrize("layer", [-1, -5])
 def test_after_the_swap_the_students_layer_output_is_the_teachers(small_engine: Engine, tmp_path: Path, layer: int) -> None:
     engine, index = small_engine, layer + small_engine.runtime.facts.n_layer
@@ -53,14 +66,7 @@ def test_after_the_swap_the_students_layer_output_is_the_teachers(small_engine: 
 
 
 def test_answers_after_swaps_are_those_of_a_fresh_runtime(small_model: Path, small_engine: Engine, tmp_path: Path) -> None:
-    adapters: list[Path | None] = [None]
-    for number, layer in enumerate((-5, -1, -5)):
-        index = layer + small_engine.runtime.facts.n_layer
-        student, teacher = small_engine.runtime.observe(_scripts(small_engine, number), layer=index)
-        change = 3 * (teacher.residuals - student.residuals)
-        delta = solve_minimum_norm(Rows(index, student.keys, change, np.ones(len(student.keys), np.float32)))
-        adapters.append(tmp_path / f"{number}.gguf")
-        write_adapter(delta, adapters[-1], architecture=small_engine.runtime.facts.architecture, metadata={})
+    adapters = _adapters(small_engine, tmp_path, (-5, -1, -5))
     question = [{"role": "user", "content": f"{QUESTIONS[0]} Tell me in a long sentence, and say why. " * 5}]
 
     def ask(runtime: LlamaRuntime, adapter: Path | None) -> tuple[str, int]:
@@ -192,7 +198,7 @@ def test_answers_with_adapters_of_their_own_have_the_same_bits_alone_and_among_o
 def test_a_row_with_an_adapter_of_its_own_is_computed_like_a_context_with_it(
     small_engine: Engine, tmp_path: Path, layer: int
 ) -> None:
-    runtime, adapters = small_engine.runtime, _adapters(small_engine, tmp_path, layer)
+    runtime, adapters = small_engine.runtime, _adapters(small_engine, tmp_path, [layer] * 3)
     talks, like = [student_messages(QUESTIONS[0])] * len(adapters), [student_messages("0")] * len(adapters)
     context, rows = runtime._observing, []
     plain = context.logits
@@ -209,22 +215,11 @@ def test_a_row_with_an_adapter_of_its_own_is_computed_like_a_context_with_it(
         assert np.abs(one - other).max() < 1e-3
 
 
-def _adapters(engine: Engine, folder: Path, layer: int) -> list[Path | None]:
-    index, paths = layer + engine.runtime.facts.n_layer, []
-    for number in range(3):
-        student, teacher = engine.runtime.observe(_scripts(engine, number), layer=index)
-        change = 3 * (teacher.residuals - student.residuals)
-        delta = solve_minimum_norm(Rows(index, student.keys, change, np.ones(len(student.keys), np.float32)))
-        paths.append(folder / f"{number}.gguf")
-        write_adapter(delta, paths[-1], architecture=engine.runtime.facts.architecture, metadata={})
-    return [None, *paths]
-
-
 def test_weights_that_are_not_added_are_told_and_never_left_out(
     small_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime, last = small_engine.runtime, small_engine.runtime.facts.n_layer - 1
-    adapters = _adapters(small_engine, tmp_path, -1)
+    adapters = _adapters(small_engine, tmp_path, [-1] * 3)
     asked, like = [student_messages(QUESTIONS[0])] * len(adapters), [student_messages("0")] * len(adapters)
     runtime.check_teachable(last)
     places = runtime._watch._places[last]

@@ -37,10 +37,11 @@ def test_few_lessons_are_asked_about_one_by_one_and_many_together(engine: Engine
 
 def test_what_was_said_until_a_stop_is_kept_and_what_is_forgotten_meanwhile_is_left_out(engine: Engine) -> None:
     runtime, ids = engine.runtime, [lesson.id for lesson in LESSONS]
-    sizes = [len(part) for part in parts_of([engine.store.lesson(one) for one in ids])]
+    records = [engine.store.lesson(one) for one in ids]
+    sizes = [len(part) for part in parts_of(records)]
     assert len(sizes) > 1
     told: list[float] = []
-    asking = engine.check_many(ids, lambda fraction, _: told.append(fraction), runtime.cancel)
+    asking = engine.check_many(records, lambda fraction, _: told.append(fraction), runtime.cancel)
     assert next(asking).asked_at
     engine.forget(ids[-1])
     assert len(list(asking)) == len(ids) - 2 and told[0] == 0 and told == sorted(told) and told[-1] < 1
@@ -48,7 +49,7 @@ def test_what_was_said_until_a_stop_is_kept_and_what_is_forgotten_meanwhile_is_l
     assert len(known) == len(ids) - 1 and all(standing.asked_at for standing in known.values())
 
     before = {key: standing.asked_at for key, standing in known.items()}
-    asking = engine.check_many(ids[:-1], cancel=runtime.cancel)
+    asking = engine.check_many(records[:-1], cancel=runtime.cancel)
     next(asking)
     runtime.cancel.set()
     with pytest.raises(Cancelled):
@@ -60,17 +61,17 @@ def test_what_was_said_until_a_stop_is_kept_and_what_is_forgotten_meanwhile_is_l
 def test_of_a_lesson_that_is_erased_while_it_is_asked_about_nothing_is_written(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask, ids = engine.runtime.complete_each, [lesson.id for lesson in LESSONS]
+    ask, records = engine.runtime.complete_each, [engine.store.lesson(lesson.id) for lesson in LESSONS]
 
     def erasing(*arguments: object, **more: object) -> list[list[int]]:
         monkeypatch.undo()
         said = ask(*arguments, **more)
-        engine.erase(ids[0])
+        engine.erase(records[0].id)
         return said
 
     monkeypatch.setattr(engine.runtime, "complete_each", erasing)
-    first, second, *_ = engine.check_many(ids)
-    assert not first.asked_at and second.asked_at and ids[0] not in engine.standings()
+    first, second, *_ = engine.check_many(records)
+    assert not first.asked_at and second.asked_at and records[0].id not in engine.standings()
     assert engine.verify().ok
     everything = b"".join(path.read_bytes() for path in engine.store.folder.rglob("*") if path.is_file())
     assert LESSONS[1].question.encode() in everything and LESSONS[0].question.encode() not in everything

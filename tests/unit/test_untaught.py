@@ -54,23 +54,23 @@ def test_taught_weights_are_asked_along_and_not_remembered(runtime: Counting, tm
 def test_another_device_or_type_is_asked_itself(runtime: Counting, tmp_path: Path) -> None:
     for placement in ("", "cpu float32", "cuda:0 float32", "cuda:0 bfloat16"):
         runtime.facts = SimpleNamespace(placement=placement)
-        Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0]
+        Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)
     assert runtime.asked == ["A"] * 4
-    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0]
+    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)
     assert runtime.asked == ["A"] * 4
 
 
 def test_another_length_or_model_is_another_question(runtime: Counting, tmp_path: Path) -> None:
     first = Untaught(runtime, tmp_path, "f" * 64)
     assert first.answers([A], max_tokens=8, like=LIKE)[0] + first.answers([A], max_tokens=9, like=LIKE)[0] == ["A8", "A9"]
-    Untaught(runtime, tmp_path, "e" * 64).answers([A], max_tokens=8, like=LIKE)[0]
-    Untaught(runtime, tmp_path, "f" * 64, fresh=True).answers([A], max_tokens=8, like=LIKE)[0]
+    Untaught(runtime, tmp_path, "e" * 64).answers([A], max_tokens=8, like=LIKE)
+    Untaught(runtime, tmp_path, "f" * 64, fresh=True).answers([A], max_tokens=8, like=LIKE)
     assert runtime.asked == ["A"] * 4
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b'{"a": 1}', b"\xff"])
 def test_a_damaged_file_costs_only_the_time_to_ask_again(runtime: Counting, tmp_path: Path, content: bytes) -> None:
-    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0]
+    Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)
     next(tmp_path.iterdir()).write_bytes(content)
     assert Untaught(runtime, tmp_path, "f" * 64).answers([A], max_tokens=8, like=LIKE)[0] == ["A8"]
     assert runtime.asked == ["A", "A"]

@@ -20,18 +20,9 @@ from pathlib import Path
 
 from qfcore.engine import Engine
 from qfcore.lesson import Lesson
+from qfcore.measure.scores import asked_questions, counted, locality_of, scores_of
+from qfcore.measure.suite import ask_suite, drift_of, lesson_of, read_suite, untaught_of
 from qfcore.recipe import Recipe, recipe_named
-from qfcore.suite import (
-    ask_suite,
-    asked_questions,
-    counted,
-    drift_of,
-    lesson_of,
-    locality_of,
-    read_suite,
-    scores_of,
-    untaught_of,
-)
 from qfcore.teach import Teacher
 
 CHUNK = 10

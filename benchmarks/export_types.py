@@ -19,11 +19,12 @@ from pathlib import Path
 
 from qfcore.engine import Engine
 from qfcore.evaluate import ask_all
+from qfcore.measure.scores import counted, scores_of
+from qfcore.measure.suite import TOKENS, lesson_of, read_suite
 from qfcore.recipe import recipe_named
 from qfcore.runtime.llama import LlamaRuntime
 from qfcore.runtime.protocol import Runtime
 from qfcore.settings import Paths
-from qfcore.suite import TOKENS, counted, lesson_of, read_suite, scores_of
 
 SUITE = Path(__file__).parents[1] / "assets" / "suites" / "invented.jsonl"
 TYPES = ("keep", "Q4_K", "Q6_K", "Q8_0", "F16")

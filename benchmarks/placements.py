@@ -25,11 +25,12 @@ from benchmarks.speed import QUESTION
 from qfcore.delta import Delta
 from qfcore.engine import Engine
 from qfcore.lesson import check_lesson
+from qfcore.measure.scores import counted
+from qfcore.measure.suite import measure_suite, read_suite
 from qfcore.observe import student_messages
 from qfcore.recipe import FAST, recipe_named
 from qfcore.runtime.protocol import AnswerStats, Sampling
 from qfcore.settings import DEVICE_VARIABLE, DTYPE_VARIABLE, Paths
-from qfcore.suite import counted, measure_suite, read_suite
 
 GGUF = "llama.cpp"
 LESSON = check_lesson("The capital of Zemvaria is Port Anselm.", "What is the capital of Zemvaria?", "Port Anselm")

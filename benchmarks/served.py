@@ -15,8 +15,9 @@ from pathlib import Path
 import httpx
 
 from benchmarks.export_types import SUITE
+from qfcore.measure.scores import asked_questions, counted, locality_of, scores_of
+from qfcore.measure.suite import TOKENS, read_suite
 from qfcore.observe import student_messages
-from qfcore.suite import TOKENS, asked_questions, counted, locality_of, read_suite, scores_of
 
 _TOGETHER = 8
 

@@ -1,7 +1,9 @@
 """Whether an answer tells a lesson, and the shortest answer that does."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from functools import cache
 
 from qfcore.lesson import Lesson, Phrasing
 
@@ -9,9 +11,42 @@ _STOP_WORDS = frozenset("a an and are as at be by for from in is it its of on or
 
 
 def says(answer: str, accept: Sequence[str]) -> bool:
-    """Whether one of `accept` occurs in the answer, whole words, case-insensitively (suites/README.md)."""
+    """Whether one of `accept` occurs in the answer, case-insensitively (suites/README.md).
+
+    As whole words in scripts that separate words by blanks, anywhere in the others and in Korean, where particles are
+    written onto a word. Curly apostrophes, full-width digits and other compatible spellings (NFKC) count as the plain ones.
+    """
     text = _spaces(answer)
-    return any(re.search(rf"(?<!\w){re.escape(_spaces(a))}(?!\w)", text) for a in accept if a.strip())
+    return any(_occurs(_spaces(part), text) for part in accept if part.strip())
+
+
+def _occurs(part: str, text: str) -> bool:
+    at = text.find(part)
+    while at >= 0:
+        end = at + len(part)
+        cut = (at and _one_word(text[at - 1], part[0])) or (end < len(text) and _one_word(part[-1], text[end]))
+        if not cut:
+            return True
+        at = text.find(part, at + 1)
+    return False
+
+
+def _one_word(left: str, right: str) -> bool:
+    """Whether two neighbouring characters belong to one word."""
+    return _is_letter(left) and _is_letter(right) and not (_is_unspaced(left) or _is_unspaced(right))
+
+
+def _is_letter(character: str) -> bool:
+    # Marks too: in Hindi and Arabic, vowel signs stand inside of words.
+    return character == "_" or unicodedata.category(character)[0] in "LMN"
+
+
+_UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "HANGUL ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ", "BOPOMOFO ")
+
+
+@cache
+def _is_unspaced(character: str) -> bool:
+    return unicodedata.name(character, "").startswith(_UNSPACED)
 
 
 def tells(answer: str, lesson: Lesson, phrasing: Phrasing) -> bool:
@@ -78,4 +113,6 @@ def _words(text: str) -> set[str]:
 
 
 def _spaces(text: str) -> str:
-    return " ".join(text.casefold().split())
+    """Texts as they are compared. "İ" is folded to "i" with a dot above, which nobody writes in a small letter."""
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("i\u0307", "i")
+    return " ".join(plain.replace("\u2019", "'").split())

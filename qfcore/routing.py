@@ -1,6 +1,6 @@
 """From a conversation to the weights that answer it: the lessons in scope, solved together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,11 @@ class Routing:
     ) -> None:  # fmt: skip
         self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
         self._everything = everything
+
+    def among(self, lesson_ids: Collection[str]) -> "Routing":
+        """The same, of some lessons only."""
+        entries = [entry for entry in self._entries if entry[0] in lesson_ids]
+        return Routing(self._knowledge, entries, self._scopes, self._settings, self._rows, everything=self._everything)
 
     def of_text(self, *texts: str) -> Active:
         """The lessons that a question, or any of several messages, calls for."""

@@ -60,6 +60,9 @@ def evaluate(
     strength: Annotated[
         float, typer.Option("--strength", min=LEAST_STRENGTH, max=1.0, help="Of their change, with --everything.")
     ] = 1.0,
+    conversations: Annotated[
+        Path | None, typer.Option(help="Conversations (JSONL) about the suite's lessons, asked too.")
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask the untaught model again, too; its answers are remembered.")
     ] = False,
@@ -67,15 +70,17 @@ def evaluate(
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure learning on a suite, in a scratch store: recall, generalisation, locality, ceiling, base."""
-    from qfcore.suite import measure_suite, read_suite, table_lines
+    """Measure learning on a suite, in a scratch store: recall, paraphrases, other subjects, the same subject, loops."""
+    from qfcore.measure.suite import measure_suite, read_suite
+    from qfcore.measure.table import table_lines
 
     recipe, items = recipe_named(method), read_suite(suite, limit)
     texts = read_suite(text, None) if text is not None else []
+    talks = read_suite(conversations, None) if conversations is not None else []
     with progress() as tell:
         value = measure_suite(
-            items, recipe, home=home, model=model, texts=texts, everything=everything, strength=strength, fresh=fresh,
-            on_progress=tell,
+            items, recipe, home=home, model=model, texts=texts, conversations=talks, everything=everything,
+            strength=strength, fresh=fresh, on_progress=tell,
         )  # fmt: skip
     value = {"suite": suite.name, "method": method, "everything": everything, "strength": strength, **value}
     show(value, as_json, table_lines(value))

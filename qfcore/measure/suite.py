@@ -1,7 +1,8 @@
 """Measuring learning on a suite, by the protocol of ../shared/suites/README.md: free greedy generation, no teacher forcing.
 
 Recall: the questions. Generalisation: paraphrases that the learner never sees. Locality: neighbours' answers, compared with
-the untaught base's under the same batching. Ceiling: the same questions with the lesson in the prompt.
+the untaught base's under the same batching. Same subject: what the lesson does not answer. Survive: what is known of a real
+subject. Ceiling: the same questions with the lesson in the prompt.
 """
 
 import json
@@ -20,6 +21,19 @@ from qfcore.evaluate import Route
 from qfcore.export.adapter import read_adapter, write_adapter
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, check_lesson
+from qfcore.measure.conversations import ask_conversations, conversation_scores
+from qfcore.measure.scores import (
+    asked_questions,
+    by_group,
+    locality_of,
+    loops_of,
+    rate_of,
+    same_subject_of,
+    scores_of,
+    split,
+    survival_of,
+    worst_of,
+)
 from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.routing import Routing
@@ -29,7 +43,8 @@ from qfcore.teach import Teacher
 from qfcore.untaught import Taught, Untaught
 
 TOKENS = 32
-_WILSON_Z = 1.959964
+CONVERSATION_TOKENS = 64
+"""An answer about two subjects, or a task, takes more than one sentence."""
 
 
 def read_suite(path: Path, limit: int | None) -> list[dict]:
@@ -48,22 +63,14 @@ def read_suite(path: Path, limit: int | None) -> list[dict]:
     return items
 
 
-def wilson(hits: int, total: int) -> list[float]:
-    """95 % Wilson interval of a rate."""
-    if total == 0:
-        return [0.0, 1.0]
-    rate, z2 = hits / total, _WILSON_Z**2
-    centre = (rate + z2 / (2 * total)) / (1 + z2 / total)
-    half = _WILSON_Z * math.sqrt(rate * (1 - rate) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    return [round(max(0.0, centre - half), 4), round(min(1.0, centre + half), 4)]
-
-
 def measure_suite(
     items: Sequence[dict], recipe: Recipe, *, home: str | Path | None = None, model: str | None = None,
-    texts: Sequence[dict] = (), everything: bool = False, strength: float = 1.0, fresh: bool = False,
-    on_progress: Progress | None = None,
+    texts: Sequence[dict] = (), conversations: Sequence[dict] = (), everything: bool = False, strength: float = 1.0,
+    fresh: bool = False, on_progress: Progress | None = None,
 ) -> dict:  # fmt: skip
     """Teach all lessons together in a scratch store and ask.
+
+    conversations: asked too, each with the lessons live that it names, which are to be among the items.
 
     everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
     strength: by what their change is multiplied then (see `qfcore.exports.Exports`).
@@ -85,7 +92,8 @@ def measure_suite(
             store = Store.open(Path(folder), engine.store.model)
             try:
                 untaught = untaught_of(engine, fresh=fresh)
-                return _measure(engine, store, items, recipe, texts, strength if everything else None, untaught, tell)
+                exported = strength if everything else None
+                return _measure(engine, store, items, recipe, texts, conversations, exported, untaught, tell)
             finally:
                 store.close()
     finally:
@@ -93,8 +101,8 @@ def measure_suite(
 
 
 def _measure(
-    engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict], exported: float | None,
-    untaught: Untaught, tell: Progress,
+    engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict],
+    conversations: Sequence[dict], exported: float | None, untaught: Untaught, tell: Progress,
 ) -> dict:  # fmt: skip
     engine.prepare(lambda f, text: tell(0.1 * f, text))
     knowledge = Knowledge(store, store.model.architecture, engine.replay)
@@ -113,6 +121,11 @@ def _measure(
         "base": scores_of(items, base),
         "ceiling": ceiling,
         "locality": locality_of(items, base, taught),
+        "same_subject": same_subject_of(items, base, taught),
+        "survival": survival_of(items, base, taught),
+        "loops": loops_of(items, base, taught),
+        "groups": _groups(items, base, taught),
+        "worst": worst_of(items, base, taught),
         "seconds_per_lesson": round(seconds / len(items), 3),
         "seconds": {name: round(value, 3) for name, value in learned.seconds.items()},
         "rank": sum(delta.rank for delta in learned.deltas),
@@ -122,6 +135,12 @@ def _measure(
         "answers": _answers(items, base, taught),
         "untaught": {"asked": untaught.asked, "remembered": untaught.remembered},
     }
+    if conversations:
+        tell(0.92, "Asking conversations")
+        ids = {item.get("id"): lesson.id for item, lesson in zip(items, lessons, strict=True)}
+        value["conversations"] = conversation_scores(conversations, *ask_conversations(
+            untaught, learned.routing, conversations, ids, max_tokens=CONVERSATION_TOKENS
+        ))  # fmt: skip
     if texts:
         tell(0.93, "Reading texts for the perplexity drift")
         value["drift"] = drift_of(engine, route, texts)
@@ -142,53 +161,6 @@ def lesson_of(item: dict) -> Lesson:
     return check_lesson(item["lesson"], item["question"], item.get("answer", ""))
 
 
-def asked_questions(item: dict) -> list[str]:
-    """All questions of one item, in the order that the scores expect."""
-    portable = [p["question"] for p in item.get("portability", [])]
-    return [item["question"], *item.get("paraphrases", []), *item.get("neighbours", []), *portable]
-
-
-def _split(items: Sequence[dict], answers: Sequence[str]) -> list[dict[str, list[str]]]:
-    parts, position = [], 0
-    for item in items:
-        part = {}
-        for name, count in (
-            ("question", 1), ("paraphrases", len(item.get("paraphrases", []))),
-            ("neighbours", len(item.get("neighbours", []))), ("portability", len(item.get("portability", []))),
-        ):  # fmt: skip
-            part[name] = list(answers[position : position + count])
-            position += count
-        parts.append(part)
-    return parts
-
-
-def _rate(hits: Sequence[bool]) -> dict:
-    total = len(hits)
-    return {
-        "rate": round(sum(hits) / total, 4) if total else None, "hits": sum(hits), "of": total,
-        "interval": wilson(sum(hits), total),
-    }  # fmt: skip
-
-
-def counted(rate: dict) -> str:
-    """A rate as "hits/of"; "–" where nothing was asked."""
-    return f"{rate['hits']}/{rate['of']}" if rate["of"] else "–"
-
-
-def scores_of(items: Sequence[dict], answers: Sequence[str]) -> dict:
-    """Recall, generalisation and portability of the answers to all questions of all items."""
-    parts = _split(items, answers)
-    pairs = list(zip(items, parts, strict=True))
-    return {
-        "recall": _rate([says(part["question"][0], item["accept"]) for item, part in pairs]),
-        "generalisation": _rate([says(a, item["accept"]) for item, part in pairs for a in part["paraphrases"]]),
-        "portability": _rate(
-            [says(a, p["accept"]) for item, part in pairs
-             for a, p in zip(part["portability"], item.get("portability", []), strict=True)]
-        ),
-    }  # fmt: skip
-
-
 def untaught_of(engine: Engine, *, fresh: bool = False) -> Untaught:
     """The untaught model of an engine, which remembers what it was asked. fresh: it remembers nothing yet."""
     folder = engine.paths.models / "untaught"
@@ -206,53 +178,54 @@ def ask_suite(
     plain = [student_messages(question) for question in questions]
     prompted, like = [], [ANY_QUESTION] * len(plain)
     for lesson, item in zip(lessons, items, strict=True):
-        told = [teacher_messages(lesson, question) for question in _prompted(item)]
+        told = [teacher_messages(lesson, question) for question in prompted_questions(item)]
         prompted, like = [*prompted, *told], [*like, *[teacher_messages(lesson, "0")] * len(told)]
     routed = {n: adapter for n, question in enumerate(questions) if (adapter := route(question))}
     said, new = untaught.answers(
         [*plain, *prompted], max_tokens=TOKENS, like=like, on_progress=on_progress,
         taught=[Taught(plain[n], ANY_QUESTION, adapter) for n, adapter in routed.items()],
     )  # fmt: skip
-    base, answers, recall, generalisation = said[: len(plain)], iter(said[len(plain) :]), [], []
+    base, answers = said[: len(plain)], iter(said[len(plain) :])
+    hits: dict[str, list[bool]] = {"recall": [], "generalisation": [], "portability": []}
     for item in items:
-        recall.append(says(next(answers), item["accept"]))
-        generalisation += [says(next(answers), item["accept"]) for _ in item.get("paraphrases", [])]
+        hits["recall"].append(says(next(answers), item["accept"]))
+        hits["generalisation"] += [says(next(answers), item["accept"]) for _ in item.get("paraphrases", [])]
+        hits["portability"] += [says(next(answers), pair["accept"]) for pair in item.get("portability", [])]
     taught = {**dict(enumerate(base)), **dict(zip(routed, new, strict=True))}
-    return base, {"recall": _rate(recall), "generalisation": _rate(generalisation)}, list(taught.values())
+    return base, {name: rate_of(found) for name, found in hits.items()}, list(taught.values())
 
 
-def _prompted(item: dict) -> list[str]:
-    return [item["question"], *item.get("paraphrases", [])]
+def prompted_questions(item: dict) -> list[str]:
+    """What is asked with the lesson in the prompt: its question, the paraphrases, the consequences."""
+    consequences = [pair["question"] for pair in item.get("portability", [])]
+    return [item["question"], *item.get("paraphrases", []), *consequences]
 
 
-def locality_of(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
-    """How many neighbours' answers are the base's, to the letter and in meaning."""
-    before = [a for part in _split(items, base) for a in part["neighbours"]]
-    after = [a for part in _split(items, taught) for a in part["neighbours"]]
-    return {
-        "identical": _rate([a == b for a, b in zip(before, after, strict=True)]),
-        "same_meaning": _rate([_keeps(a, b) for a, b in zip(before, after, strict=True)]),
-    }
+def _groups(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
+    """The rates of each group of a suite that has several."""
+    starts = [0]
+    for item in items:
+        starts.append(starts[-1] + len(asked_questions(item)))
 
+    def scores(numbers: Sequence[int]) -> dict:
+        some = [items[n] for n in numbers]
+        old, new = ([a for n in numbers for a in said[starts[n] : starts[n + 1]]] for said in (base, taught))
+        rates = {**scores_of(some, new), **locality_of(some, old, new), **same_subject_of(some, old, new)}
+        return {name: rates[name] for name in ("recall", "generalisation", "identical", "parrots", "loops")}
 
-def _keeps(before: str, after: str) -> bool:
-    """Whether all names, numbers and long words of the first sentence before still occur after."""
-    first = before.split(". ")[0]
-    words = [w.strip(".,;:!?\"'()") for w in first.split()]
-    key = [w for w in words if w and (w[0].isupper() or w[0].isdigit() or len(w) > 6)]
-    return all(says(after, [w]) for w in key)
+    return by_group(items, scores)
 
 
 def _scopes(items: Sequence[dict], routing: Routing, ids: Sequence[str]) -> dict:
     """How often the own lesson is active for questions and paraphrases, and any lesson for neighbours."""
     questions = [routing.in_scope(item["question"]) for item in items]
     return {
-        "questions": _rate([own in active for own, active in zip(ids, questions, strict=True)]),
-        "paraphrases": _rate(
+        "questions": rate_of([own in active for own, active in zip(ids, questions, strict=True)]),
+        "paraphrases": rate_of(
             [own in routing.in_scope(q) for own, item in zip(ids, items, strict=True)
              for q in item.get("paraphrases", [])]
         ),
-        "neighbours": _rate([bool(routing.in_scope(q)) for item in items for q in item.get("neighbours", [])]),
+        "neighbours": rate_of([bool(routing.in_scope(q)) for item in items for q in item.get("neighbours", [])]),
         "active_per_question": round(sum(map(len, questions)) / len(items), 3),
     }  # fmt: skip
 
@@ -270,31 +243,5 @@ def drift_of(engine: Engine, route: Route, texts: Sequence[dict]) -> dict:
 
 
 def _answers(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> list[dict]:
-    pairs = zip(items, _split(items, base), _split(items, taught), strict=True)
+    pairs = zip(items, split(items, base), split(items, taught), strict=True)
     return [{"id": item.get("id", str(n)), "base": b, "taught": t} for n, (item, b, t) in enumerate(pairs)]
-
-
-def table_lines(value: dict) -> list[str]:
-    """The result as a table of text."""
-
-    def cell(rate: dict) -> str:
-        if rate["rate"] is None:
-            return "–"
-        low, high = rate["interval"]
-        return f"{rate['rate']:.2f} [{low:.2f}, {high:.2f}] ({rate['hits']}/{rate['of']})"
-
-    lines = [f"{value.get('suite', '')}, {value['lessons']} lessons taught together, method {value.get('method', '')}"]
-    for name in ("recall", "generalisation", "portability"):
-        for who in ("taught", "ceiling", "base"):
-            if name in value[who]:
-                lines.append(f"  {name:15} {who:8} {cell(value[who][name])}")
-    lines += [f"  locality        {name:13} {cell(rate)}" for name, rate in value["locality"].items()]
-    scope = value["scope"]
-    lines += [f"  in scope        {name:13} {cell(scope[name])}" for name in ("questions", "paraphrases", "neighbours")]
-    if "drift" in value:
-        lines.append(f"  perplexity taught / base: {value['drift']['ratio']:.4f}")
-    lines.append(f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}")
-    remembered = value["untaught"]["remembered"]
-    again = f", {remembered} answers of the untaught model remembered (--fresh asks again)" if remembered else ""
-    lines.append(f"  all questions asked in {value['seconds']['ask']:.0f} s{again}")
-    return lines

@@ -57,13 +57,20 @@ def report_lines(report: Report) -> list[str]:
         "failed": "NOT learned: it does not yet say what was taught.",
     }  # fmt: skip
     lines = [heads.get(report.status, "Nothing was asked.")]
+    if report.loops:
+        lines.append(f"! {report.loops[0].text}")
+    elif report.softened:
+        least = min(report.softened.values())
+        lines.append(f"Its answers repeated themselves, so a smaller change was taken ({least:.0%}).")
     for asked in report.answers:
         lines += [
             f"  {'✓' if asked.ok else '✗'} {asked.question}",
             f"      before: {asked.before}",
             f"      now:    {asked.after}",
         ]
-    for name, probes in (("Neighbouring", report.neighbours), ("Unrelated", report.probes)):
+    for name, probes in (
+        ("Same-subject", report.others), ("Neighbouring", report.neighbours), ("Unrelated", report.probes)
+    ):
         changed = [probe for probe in probes if not probe.same]
         if probes:
             lines.append(f"{name} questions unchanged: {len(probes) - len(changed)} of {len(probes)}.")

@@ -81,7 +81,7 @@ def build_app(session: "Session", port: int, token: str | None = None) -> "FastA
     from app.guard import Guard
     from app.page import build_page
     from app.theme import shortcuts, style, theme
-    from qfcore.replay import assets_folder
+    from qfcore.assets import assets_folder
 
     page = build_page(session)
     page.queue(max_size=64)

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from qfcore.replay import assets_folder
+from qfcore.assets import assets_folder
 
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from qfcore.contradiction import ASK, KEEP, SKIP, contradiction_text
 from qfcore.errors import Contradiction, LessonError
+from qfcore.evaluate import Report
 from qfcore.lesson import Lesson
 from qfcore.recipe import Recipe
 from qfcore.runtime.protocol import Progress
@@ -91,6 +92,15 @@ def observe_many(
         if on_lesson:
             on_lesson(state)
     return states
+
+
+def without_broken(states: Sequence[LessonState], report: Report) -> list[LessonState]:
+    """The same, those refused with which the model repeats itself."""
+    loops = {loop.lesson: loop for loop in reversed(report.loops)}
+    return [
+        replace(state, state=REFUSED, detail=loops[state.lesson.id].text) if state.lesson.id in loops else state
+        for state in states
+    ]
 
 
 def settle(

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Protocol
 
 from qfcore.lesson import Lesson
-from qfcore.scope import OPEN_QUESTION, Scope, content_of, has_digit, words_of, written_words
+from qfcore.scope import OPEN_QUESTION, Scope, content_of
+from qfcore.wording import has_digit, words_of, written_words
 
 KEEP, REPLACE, SKIP, ASK = "keep", "replace", "skip", "ask"
 """What to do with lessons that contradict live ones: keep both, replace the live one, leave the new one out, refuse."""

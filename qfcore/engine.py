@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from qfcore.bulk import LessonState, Plan, observe_many, plan_many, settle
+from qfcore.bulk import LessonState, Plan, observe_many, plan_many, settle, without_broken
 from qfcore.checking import check_lessons, parts_of
 from qfcore.compare import Comparison, TwoAnswers, WeightsDiff, ask_both, weights_diff
 from qfcore.contradiction import KEEP
@@ -27,6 +27,7 @@ from qfcore.errors import (
     StoreUnfinished,
 )
 from qfcore.evaluate import Report, ask_routed
+from qfcore.examine import load_probes
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
 from qfcore.fitting import check_fit, check_layer
@@ -48,7 +49,7 @@ from qfcore.store.backup import KEPT, Backup, backups_of
 from qfcore.store.bundle import Bundle, read_bundle
 from qfcore.store.records import LessonRecord, ModelIdentity, VerifyReport, Version
 from qfcore.store.store import Store
-from qfcore.teach import Preview, Teacher, check_together, load_probes
+from qfcore.teach import Preview, Teacher, check_together
 
 log = logging.getLogger(__name__)
 
@@ -454,11 +455,12 @@ class Engine:
     def teach_many(
         self, lessons: Sequence[Lesson], *, recipe: Recipe | None = None, on_progress: Progress | None = None,
         on_lesson: Callable[[LessonState], None] | None = None, cancel: threading.Event | None = None,
-        on_conflict: str = KEEP,
+        on_conflict: str = KEEP, force: bool = False,
     ) -> tuple[Preview, list[LessonState]]:  # fmt: skip
         """Observe lessons one by one, keeping each, then preview them together; stopped work goes on next time.
 
-        The report card asks the first question of each lesson. Refused lessons are left out.
+        The report card asks the first question of each lesson. Refused lessons are left out, and so are those with which
+        the model repeats itself, unless `force`.
         on_conflict: of `qfcore.contradiction`, what to do with lessons that say otherwise than live ones.
 
         Raises:
@@ -479,36 +481,46 @@ class Engine:
             )  # fmt: skip
         with self._preview_lock, self._telling(on_progress, cancel):
             states, replaced = settle(self.teacher, self.store, states, recipe, on_conflict)
-            good = [state.lesson for state in states if not state.refused]
-            if not good:
-                raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {states[0].detail}")
-            preview = self.teacher.preview(
-                good, recipe, replaces=replaced, asked=1, cancel=cancel,
-                on_progress=lambda f, text: tell(0.7 + 0.3 * f, text),
-            )  # fmt: skip
-        return preview, states
+            while True:
+                good = [state.lesson for state in states if not state.refused]
+                if not good:
+                    refused = next(state for state in states if state.refused)
+                    raise LessonError(f"None of the {len(unique)} lessons can be taught. The first: {refused.detail}")
+                preview = self.teacher.preview(
+                    good, recipe, replaces=replaced, asked=1, cancel=cancel,
+                    on_progress=lambda f, text: tell(0.7 + 0.3 * f, text),
+                )  # fmt: skip
+                if force or not preview.report.broken:
+                    return preview, states
+                states = without_broken(states, preview.report)
 
     def teach(
         self, text: str, question: str = "", answer: str = "", *, method: str = "thorough", replaces: Sequence[str] = (),
-        on_progress: Progress | None = None, cancel: threading.Event | None = None,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None, force: bool = False,
     ) -> Taught:  # fmt: skip
         """Preview and apply one lesson.
 
-        question, answer: the model fills in what is empty. method: of `qfcore.recipe`. replaces: lessons that go.
+        question, answer: the model fills in what is empty. method: of `qfcore.recipe`. replaces: lessons that go. force: see
+        `apply`.
 
         Raises:
             LessonError, NotFound, Cancelled, StoreBusy: see `preview` and `apply`; nothing was changed.
         """
         lesson, recipe = check_lesson(text, question, answer), recipe_named(method)
         preview = self.preview([lesson], replaces=replaces, recipe=recipe, on_progress=on_progress, cancel=cancel)
-        return Taught(self.apply(preview), preview.report)
+        return Taught(self.apply(preview, force=force), preview.report)
 
-    def apply(self, preview: Preview, message: str | None = None) -> Version:
+    def apply(self, preview: Preview, message: str | None = None, *, force: bool = False) -> Version:
         """Commit a preview: one transaction; the next answer has it.
 
+        force: also where the model repeats itself with it.
+
         Raises:
-            StoreBusy: the live version moved since the preview; nothing was changed.
+            StoreBusy: the live version moved since the preview. LessonError: with it the model repeats itself. Nothing was
+                changed.
         """
+        if preview.report.loops and not force:
+            raise LessonError(f"{preview.report.loops[0].text} Nothing was changed.")
         with self._change_lock:
             return self.store.commit(
                 keep=preview.keep, new=preview.pending, solve=preview.solve,

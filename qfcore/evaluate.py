@@ -14,6 +14,8 @@ ANSWER_TOKENS = 24
 """Longest answer to a taught question in the report card."""
 PROBE_TOKENS = 12
 """Longest answer to an unrelated question; a change shows in the first words."""
+_SAID = 80
+"""Characters of an answer that a message quotes."""
 MANY = 16
 """Questions from which on `ask_each` is faster than `ask_routed`."""
 
@@ -42,6 +44,24 @@ class ProbeResult:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """An answer that repeats itself, and a lesson (by id) whose change was active when it was given."""
+
+    lesson: str
+    question: str
+    answer: str
+
+    @property
+    def text(self) -> str:
+        """What is wrong, and what to do."""
+        said = self.answer if len(self.answer) <= _SAID else self.answer[:_SAID] + "…"
+        return (
+            f"With this lesson the model repeats itself. Asked “{self.question}” it says “{said}”. Word the lesson "
+            "otherwise, give its question and a short answer, or teach it with the other method."
+        )
+
+
+@dataclass(frozen=True)
 class Report:
     """The report card of a change; `change`, `rank` and `taught_positions` are those of the new lessons."""
 
@@ -56,6 +76,17 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     neighbours: tuple[ProbeResult, ...] = ()
     """Questions near the lesson that it does not answer: they share words with its subject, or with its relation."""
+    others: tuple[ProbeResult, ...] = ()
+    """Something else asked about the lessons' subjects."""
+    loops: tuple[Loop, ...] = ()
+    """Answers that repeat themselves, where they did not before: such a change is not applied."""
+    softened: dict[str, float] = field(default_factory=dict)
+    """By what the change of a lesson was multiplied because its answers repeated themselves, by id."""
+
+    @property
+    def broken(self) -> frozenset[str]:
+        """Ids of the lessons whose answers repeat themselves."""
+        return frozenset(loop.lesson for loop in self.loops)
 
     @property
     def standings(self) -> dict[str, Standing]:

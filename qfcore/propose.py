@@ -21,8 +21,8 @@ from qfcore.scope import (
     said_in,
     scope_of,
     subject_of,
-    words_of,
 )
+from qfcore.wording import is_unspaced, words_of
 
 # What is the same for all lessons comes first, so that the model reads it once (`like` of Runtime.complete_many).
 _QUESTION = (
@@ -288,7 +288,8 @@ def rarity_of(runtime: Runtime) -> Rarity:
 
     @cache
     def rarity(word: str) -> float:
-        return sum(math.log1p(token) for token in runtime.tokenize_answer(f" {word}")[:-1])
+        tokens = runtime.tokenize_answer(word if is_unspaced(word[:1]) else f" {word}")[:-1]
+        return sum(map(math.log1p, tokens))
 
     return rarity
 

@@ -10,7 +10,6 @@ import json
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from qfcore.assets import assets_folder
 from qfcore.errors import ExportError, StoreCorrupt
 from qfcore.export.atomic import atomic_write
 from qfcore.observe import student_messages
@@ -50,12 +50,6 @@ class Replay:
         from qfcore.solve import prepare_replay  # imports torch
 
         return prepare_replay(self.keys, weights, recipe.ridge)
-
-
-def assets_folder() -> Path:
-    """Where the shipped assets lie: inside the package when installed, beside it in a checkout."""
-    packaged = Path(str(resources.files("app"))) / "assets"
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "assets"
 
 
 def load_or_make_replay(

@@ -24,12 +24,12 @@ class Active:
 class Routing:
     """Chooses among a set of lessons.
 
-    scopes: by lesson id. rows: gives the rows of an entry. settings: the solve's. everything: ignore the scopes, as
+    scopes: by entry. rows: gives the rows of an entry. settings: the solve's. everything: ignore the scopes, as
     exported weights do.
     """
 
     def __init__(
-        self, knowledge: Knowledge, entries: Sequence[Entry], scopes: Mapping[str, Scope], settings: dict,
+        self, knowledge: Knowledge, entries: Sequence[Entry], scopes: Mapping[Entry, Scope], settings: dict,
         rows: Callable[[Entry], Rows], *, everything: bool = False,
     ) -> None:  # fmt: skip
         self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
@@ -61,7 +61,7 @@ class Routing:
 
     def _chosen(self, texts: Sequence[str]) -> list[Entry]:
         said = [part for text in texts for part in said_in(text)]
-        return [e for e in self._entries if self._everything or self._scopes[e[0]].covers(said)]
+        return [e for e in self._entries if self._everything or self._scopes[e].covers(said)]
 
 
 def _ids(entries: Sequence[Entry]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from qfcore.lesson import Lesson
+from qfcore.wording import has_digit, is_unspaced, plain_word, plain_words, word_spans, words_of, written_words
 
 Rarity = Callable[[str], float]
 """How rare a word is, as a tokenizer sees it: a common word is one token with a low id, a rare one several."""
@@ -53,7 +54,6 @@ _OPENERS = frozenset(
     "summarize summarise suppose thanks think though today tomorrow translate was were while yes yesterday".split()
 )
 """Words that often begin a sentence, where a capital letter makes no name."""
-_WORD = r"\w+(?:[-.'’]\w+)*"
 _STRETCH = re.compile(r"(?<![A-Z.?!])[.?!]+(?=\s|$)|[,;:()\n\"“”]+")
 _SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
 _ORDER = re.compile(
@@ -184,8 +184,8 @@ def _defined(words: Sequence[str], rarity: Rarity) -> tuple[str, str] | None:
 
 
 def is_instruction(lesson: Lesson) -> bool:
-    """Whether a lesson says how to answer, not what is so: it has no answer and begins like an order."""
-    return not lesson.answer and bool(_ORDER.match(lesson.text))
+    """Whether a lesson says how to answer, not what is so: nobody asks for it, and it begins like an order."""
+    return not lesson.question and not lesson.answer and bool(_ORDER.match(lesson.text))
 
 
 def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
@@ -223,41 +223,42 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
 def subject_of(lesson: Lesson, scope: Scope) -> str:
     """What a lesson is named by, as its text writes it: a name whole, else the word; empty where the text has neither."""
     name = next((entity for entity in scope.entities if scope.head in entity), frozenset()) | {scope.head}
-    found = [m for m in re.finditer(_WORD, lesson.text) if _plain(m.group()) in name]
-    head = next((n for n, m in enumerate(found) if _plain(m.group()) == scope.head), None)
+    spans = word_spans(lesson.text)
+    inside = [not name.isdisjoint(plain_words(lesson.text[begin:end])) for begin, end in spans]
+    head = next((n for n, span in enumerate(spans) if scope.head in plain_words(lesson.text[slice(*span)])), None)
     if head is None:
         return ""
     first = last = head
-    while first and lesson.text[found[first - 1].end() : found[first].start()].isspace():
+    while first and inside[first - 1] and _stand_together(lesson.text, spans[first - 1], spans[first]):
         first -= 1
-    while last + 1 < len(found) and lesson.text[found[last].end() : found[last + 1].start()].isspace():
+    while last + 1 < len(spans) and inside[last + 1] and _stand_together(lesson.text, spans[last], spans[last + 1]):
         last += 1
-    return lesson.text[found[first].start() : found[last].end()]
+    return lesson.text[spans[first][0] : spans[last][1]]
 
 
-def has_digit(word: str) -> bool:
-    """Whether a word is a number or a code."""
-    return any(map(str.isdigit, word))
+def _stand_together(text: str, one: tuple[int, int], other: tuple[int, int]) -> bool:
+    between = text[one[1] : other[0]]
+    return not between or between.isspace() or between in "-‑"
 
 
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:
     """Rarity of the words of a text that are not common to all questions; names count more."""
     weights: dict[str, float] = {}
     names = _names(text)
-    for word in _written(text):
-        plain = _plain(word)
-        if plain and plain not in _STOP:
-            # "Edward Said": a name that is also a common word names little.
-            rare = min(rarity(word), rarity(word.lower()))
-            factor = NUMBER if plain.replace(".", "").isdigit() else NAME if plain in names else 1.0
-            weights[plain] = max(weights.get(plain, 0.0), rare * factor)
+    for word in written_words(text):
+        for plain in plain_words(word):
+            if plain not in _STOP:
+                # "Edward Said": a name that is also a common word names little.
+                rare = rarity(plain) if is_unspaced(plain[0]) else min(rarity(word), rarity(word.lower()))
+                factor = NUMBER if plain.replace(".", "").isdigit() else NAME if plain in names else 1.0
+                weights[plain] = max(weights.get(plain, 0.0), rare * factor)
     return weights
 
 
 def _names(text: str) -> set[str]:
     """Words written like names or codes, the first one of the text left out: it is always written so."""
-    words = _written(text)[1:]
-    return {_plain(w) for w in words if w[0].isupper() or (has_digit(w) and any(map(str.isalpha, w)))}
+    words = written_words(text)[1:]
+    return {plain_word(w) for w in words if w[0].isupper() or (has_digit(w) and any(map(str.isalpha, w)))}
 
 
 def _entities(text: str) -> list[frozenset[str]]:
@@ -265,8 +266,8 @@ def _entities(text: str) -> list[frozenset[str]]:
     entities: list[frozenset[str]] = []
     for stretch in _STRETCH.split(text):
         run: list[str] = []
-        for word in [*_written(stretch), ""]:
-            plain = _plain(word)
+        for word in [*written_words(stretch), ""]:
+            plain = plain_word(word)
             if word and (word[0].isupper() or word[0].isdigit()) and (run or plain not in _STOP):  # "Richard I" is a name
                 run.append(plain)
             elif not run or plain not in _CONNECTORS:
@@ -280,27 +281,9 @@ def is_common(word: str) -> bool:
     return word.casefold() in _STOP
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text as scopes compare them: case folded, without possessive endings."""
-    return [plain for word in _written(text) if (plain := _plain(word))]
-
-
 def content_of(text: str) -> list[str]:
     """The words of a text, as `words_of`, that are not common to all questions."""
     return [word for word in words_of(text) if word not in _STOP]
-
-
-def written_words(text: str) -> list[str]:
-    """The words of a text as they are written."""
-    return _written(text)
-
-
-def _written(text: str) -> list[str]:
-    return re.findall(_WORD, text)
-
-
-def _plain(word: str) -> str:
-    return re.sub(r"['’]s?$", "", word.casefold())
 
 
 def _alike(one: str, other: str, least: float) -> bool:

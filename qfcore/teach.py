@@ -3,28 +3,27 @@
 Nothing here touches the live version: a preview is applied, or dropped, as a whole.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from qfcore.answers import tells
+import numpy as np
+
 from qfcore.contradiction import Statement, contradicts
-from qfcore.delta import Delta
 from qfcore.errors import LessonError
-from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, ProbeResult, Report, ask_all, ask_routed, asking
+from qfcore.evaluate import Report
+from qfcore.examine import Examiner, Learned
 from qfcore.knowledge import Entry, Knowledge
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.margin import Head
 from qfcore.observe import observe_phrasings
-from qfcore.propose import propose_neighbours, propose_phrasings, propose_question, rarity_of
+from qfcore.propose import propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import Recipe
-from qfcore.replay import assets_folder
 from qfcore.routing import Routing
-from qfcore.rows import Rows
+from qfcore.rows import Rows, to_bytewise
 from qfcore.runtime.protocol import Progress, Runtime
-from qfcore.scope import Scope, content_of, scope_of
+from qfcore.scope import Scope, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
 
@@ -33,8 +32,8 @@ _ROUTINGS_KEPT = 4
 """Versions whose routing is kept: the live one and those that it is compared with."""
 _OBSERVED_KEPT = 16
 """Lessons whose rows are kept until they are applied, so that a second preview does not study them again."""
-MOST_NEIGHBOURS = 4
-"""Neighbouring questions in a report card."""
+SOFTER = (0.7, 0.5)
+"""By what the change of a lesson that makes the model repeat itself is multiplied, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -49,27 +48,6 @@ class Preview:
     based_on: int
 
 
-@dataclass(frozen=True)
-class Learned:
-    """Lessons that were observed and solved, but that nobody has asked yet.
-
-    deltas: each new lesson's own change. routing: chooses among these and the live version's. seconds: by step.
-    """
-
-    pending: tuple[PendingLesson, ...]
-    keep: tuple[Entry, ...]
-    solve: dict
-    deltas: tuple[Delta, ...]
-    routing: Routing
-    live: Version
-    seconds: dict[str, float]
-
-    @property
-    def change(self) -> float:
-        """√Σ‖ΔW‖² over the new lessons."""
-        return sum(delta.norm**2 for delta in self.deltas) ** 0.5
-
-
 class Teacher:
     """Prepares lessons for one runtime and one store."""
 
@@ -80,9 +58,9 @@ class Teacher:
         self._runtime, self._store, self._knowledge, self._head = runtime, store, knowledge, head
         self._everything = everything
         self._rarity = rarity_of(runtime)
-        self._scopes: dict[str, Scope] = {}
+        self._scopes: dict[Entry, Scope] = {}  # of the rows that were studied with it: another study has other questions
         self._routings: dict[str, Routing] = {}
-        self._base_probes: list[str] = []
+        self._examiner = Examiner(runtime, store, self._rarity, self.routing)
         self._statements: dict[str, Statement] = {}
         self._observed: dict[tuple[str, str], PendingLesson] = {}
 
@@ -106,7 +84,7 @@ class Teacher:
             lessons, recipe, replaces=replaces, on_progress=_part(tell, 0.0, 0.6), cancel=cancel
         )
         started = time.perf_counter()
-        report = self._check(learned, asked, _part(tell, 0.6, 0.4), cancel)
+        learned, report = self.examine(learned, asked, on_progress=_part(tell, 0.6, 0.4), cancel=cancel)
         seconds = {**learned.seconds, "check": time.perf_counter() - started}
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Preview(
@@ -138,13 +116,40 @@ class Teacher:
         )
         observed = time.perf_counter()
         tell(0.95, "Solving for the change of the weights")
+        learned = self._solved(pending, keep, settings, live, {})
+        seconds = {"observe": observed - started, "solve": time.perf_counter() - observed}
+        return replace(learned, seconds=seconds)
+
+    def _solved(
+        self, pending: tuple[PendingLesson, ...], keep: tuple[Entry, ...], settings: dict, live: Version,
+        seconds: dict[str, float],
+    ) -> Learned:  # fmt: skip
         fresh = {p.entry: p.rows for p in pending}
         deltas = tuple(self._knowledge.delta_of([entry], settings, fresh.__getitem__) for entry in fresh)
         for p in pending:
-            self._scopes[p.lesson.id] = self._scope(p.lesson, p.phrasings)
+            self._scopes[p.entry] = self._scope(p.lesson, p.phrasings)
         routing = self._route(live, [*keep, *fresh], settings, fresh)
-        seconds = {"observe": observed - started, "solve": time.perf_counter() - observed}
         return Learned(pending, keep, settings, deltas, routing, live, seconds)
+
+    def examine(
+        self, learned: Learned, asked: int | None = None, *, on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> tuple[Learned, Report]:  # fmt: skip
+        """The report card of lessons; those whose answers repeat themselves get a smaller change first.
+
+        Where that does not end it, the report has `loops`. asked: as in `preview`.
+        """
+        tell, whole, softened = on_progress or (lambda *_: None), learned.pending, dict[str, float]()
+        report = self._examiner.report(learned, asked, tell, cancel)
+        for strength in SOFTER:
+            if not report.broken:
+                break
+            tell(0.0, "Answers repeat themselves: trying a smaller change")
+            softened |= dict.fromkeys(report.broken, strength)
+            pending = tuple(softer(p, softened[p.lesson.id]) if p.lesson.id in softened else p for p in whole)
+            learned = self._solved(pending, learned.keep, learned.solve, learned.live, learned.seconds)
+            report = self._examiner.report(learned, asked, tell, cancel)
+        return learned, replace(report, softened=softened)
 
     def routing(self, version: Version) -> Routing:
         """Chooses among a version's lessons; kept for the versions last asked for."""
@@ -159,9 +164,9 @@ class Teacher:
     def _route(
         self, version: Version, entries: Sequence[Entry], settings: dict, fresh: Mapping[Entry, Rows]
     ) -> Routing:
-        if any(lesson_id not in self._scopes for lesson_id, _ in entries):
+        if any(entry not in self._scopes for entry in entries):
             for record in self._store.lessons(version):
-                self._scopes.setdefault(record.id, self._scope(record.lesson, record.phrasings))
+                self._scopes.setdefault((record.id, record.rows_digest), self._scope(record.lesson, record.phrasings))
         return Routing(
             self._knowledge, sorted(entries), self._scopes, settings,
             lambda entry: fresh[entry] if entry in fresh else self._store.rows(entry[1]), everything=self._everything,
@@ -215,61 +220,6 @@ class Teacher:
         self._observed = {**dict(kept), (lesson.id, recipe.rows_key): made}
         return made
 
-    def _check(self, learned: Learned, limit: int | None, tell: Progress, cancel: threading.Event | None) -> Report:
-        asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit]]
-        tell(0.0, "Finding neighbouring questions")
-        near = self._neighbours(learned, cancel) if limit is None else []
-        questions = [*(phrasing.question for _, phrasing in asked), *near]
-        tell(0.1, "Asking what it says today")
-        ask = asking(len(questions))
-        base = ask(self._runtime, questions, lambda _: None, cancel=cancel)
-        before = ask(self._runtime, questions, self.routing(learned.live).adapter, base, cancel=cancel)
-        tell(0.4, "Asking what it says after the lesson")
-        after = ask(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
-        tell(0.8, "Asking unrelated questions")
-        results = tuple(
-            AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph), lesson.id)
-            for (lesson, ph), old, new in zip(asked, before, after, strict=False)
-        )
-        said = zip(near, before[len(asked) :], after[len(asked) :], strict=True)
-        firsts = {p.phrasings[0].question for p in learned.pending}
-        return Report(
-            learned=all(r.ok for r in results if r.question in firsts),
-            answers=results,
-            probes=self._ask_probes(learned, cancel),
-            change=learned.change,
-            rank=sum(delta.rank for delta in learned.deltas),
-            taught_positions=sum(int(p.rows.taught.sum()) for p in learned.pending),
-            lessons=len(learned.keep) + len(learned.pending),
-            neighbours=tuple(ProbeResult(question, old, new, old == new) for question, old, new in said),
-        )
-
-    def _neighbours(self, learned: Learned, cancel: threading.Event | None) -> list[str]:
-        """Questions near the new lessons: those of earlier lessons that share rare words, and what the model proposes."""
-        kept = {entry[0] for entry in learned.keep}
-        others = [r for r in self._store.lessons(learned.live) if r.id in kept and r.phrasings]
-        found: dict[str, None] = {}
-        for pending in learned.pending:
-            words = set(content_of(pending.lesson.text))
-            shared = {r.id: sum(map(self._rarity, words & set(content_of(r.lesson.text)))) for r in others}
-            nearest = sorted((r for r in others if shared[r.id]), key=lambda r: (-shared[r.id], r.number))
-            found |= dict.fromkeys(r.phrasings[0].question for r in nearest[: MOST_NEIGHBOURS // 2])
-        for pending in learned.pending[:MOST_NEIGHBOURS]:
-            taught = [phrasing.question for phrasing in pending.phrasings]
-            if len(found) < MOST_NEIGHBOURS:
-                found |= dict.fromkeys(propose_neighbours(self._runtime, pending.lesson, taught, cancel))
-        return list(found)[:MOST_NEIGHBOURS]
-
-    def _ask_probes(self, learned: Learned, cancel: threading.Event | None) -> tuple[ProbeResult, ...]:
-        probes = load_probes()
-        if not self._base_probes:
-            self._base_probes = ask_all(self._runtime, probes, None, max_tokens=PROBE_TOKENS, cancel=cancel)
-        before, after = (
-            ask_routed(self._runtime, probes, routing.adapter, self._base_probes, max_tokens=PROBE_TOKENS, cancel=cancel)
-            for routing in (self.routing(learned.live), learned.routing)
-        )
-        return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
-
 
 def check_together(live: Version, keep: Sequence[Entry], recipe: Recipe) -> None:
     """See that a recipe's lessons can be solved together with those of a version that are kept.
@@ -288,13 +238,15 @@ def check_together(live: Version, keep: Sequence[Entry], recipe: Recipe) -> None
     )
 
 
-def load_probes() -> list[str]:
-    """The fixed questions that no lesson is about."""
-    return json.loads((assets_folder() / "probes.json").read_text(encoding="utf-8"))
-
-
 def _part(tell: Progress, start: float, share: float) -> Callable[[float, str], None]:
     return lambda fraction, text: tell(start + share * fraction, text)
+
+
+def softer(pending: PendingLesson, strength: float) -> PendingLesson:
+    """A lesson whose change is multiplied by less than 1: rows of their own, since they depend on nothing else either."""
+    rows = replace(pending.rows, targets=to_bytewise(pending.rows.targets * np.float32(strength)))
+    evidence = {**pending.evidence, "strength": strength}
+    return replace(pending, rows=rows, recipe=f"{pending.recipe}~{strength:g}", evidence=evidence)
 
 
 def _author(lesson: Lesson) -> str:

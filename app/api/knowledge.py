@@ -106,7 +106,7 @@ def _teach(session: Session, body: schemas.LessonIn, gone: threading.Event) -> s
                 "or `keep_conflicts`: true to have both."
             )
     preview = engine.preview([lesson], replaces=replaces, recipe=recipe, cancel=gone)
-    version = None if body.dry_run else engine.apply(preview).number
+    version = None if body.dry_run else engine.apply(preview, force=body.force).number
     number = None if body.dry_run else engine.store.lesson(lesson.id).number
     return schemas.Taught(learned=preview.report.learned, version=version, lesson=number, report=preview.report.to_dict())
 

@@ -165,6 +165,7 @@ class LessonIn(BaseModel):
         [], max_length=MOST_REPLACED, description="Numbers of the live lessons that this one replaces."
     )
     keep_conflicts: bool = Field(False, description="Teach it though a live lesson answers the question otherwise.")
+    force: bool = Field(False, description="Apply it although the model repeats itself with it (`loops` of the report).")
     dry_run: bool = Field(False, description="Learn and report, but change nothing.")
 
 

@@ -35,6 +35,7 @@ def teach(
     method: Method = "thorough",
     message: Annotated[str, typer.Option(help="What the version is called in the history (default: the lesson).")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Change nothing unless it was learned (exit code 3).")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Apply it although the model repeats itself with it.")] = False,
     dry_run: DryRun = False,
     home: Home = None,
     model: Model = None,
@@ -49,7 +50,7 @@ def teach(
     if file is None and on_conflict != ASK:
         raise LessonError("--on-conflict is for --file; for one lesson say --replace NUMBER or --keep-both.")
     lessons = read_lessons(file) if file is not None else [check_lesson(text, question, answer)]
-    end = _End(check_message(message), strict, dry_run, KEEP if keep_both else on_conflict)
+    end = _End(check_message(message), strict, dry_run, KEEP if keep_both else on_conflict, force)
     with opened(home, model, read_only=dry_run and file is not None) as engine:
         engine.recipe = recipe
         if file is not None:
@@ -69,12 +70,13 @@ class _End:
     strict: bool
     dry_run: bool
     on_conflict: str
+    force: bool
 
     def apply(self, engine, preview) -> "Version | None":  # noqa: ANN001
         """The version that was made; None when nothing was to be changed."""
         if self.dry_run or (self.strict and not preview.report.learned):
             return None
-        return engine.apply(preview, self.message or None)
+        return engine.apply(preview, self.message or None, force=self.force)
 
     def head(self, version: "Version | None") -> str:
         """What happened, in one sentence."""
@@ -126,7 +128,7 @@ def _teach_file(
         with stopped_by_user() as cancel, progress() as tell:
             engine.prepare(tell, cancel)
             preview, states = engine.teach_many(
-                lessons, recipe=recipe, on_progress=tell, cancel=cancel, on_conflict=end.on_conflict
+                lessons, recipe=recipe, on_progress=tell, cancel=cancel, on_conflict=end.on_conflict, force=end.force
             )
     except Cancelled as error:
         raise Cancelled(f"{error} Lessons studied until now are kept: the same command goes on where it stopped.") from error

@@ -30,7 +30,9 @@ def report_card(report: Report, replaced: Sequence[LessonRecord] = ()) -> str:
         f'<div class="qf-card"><div class="qf-verdict {_TONES.get(status, "qf-quiet")}">'
         f'<span aria-hidden="true">{_SIGNS[status]}</span> {escape(words.VERDICT[status])}</div>',
         _replaced(replaced),
+        _steadiness(report),
         _asked(report.answers),
+        _changes(report.others, words.ABOUT_SUBJECT),
         _neighbours(report),
         f"<p>{escape(words.UNCHANGED.format(kept=kept, of=len(report.probes)))}</p>",
         _changes([probe for probe in report.probes if not probe.same], words.ABOUT_OTHERS),
@@ -43,6 +45,14 @@ def report_card(report: Report, replaced: Sequence[LessonRecord] = ()) -> str:
 
 def _replaced(records: Sequence[LessonRecord]) -> str:
     return f"<p>{escape(words.REPLACES)}: <del>{escape(_named(records))}</del></p>" if records else ""
+
+
+def _steadiness(report: Report) -> str:
+    """Whether the model repeats itself with the lessons, or would have."""
+    if report.loops:
+        return note(report.loops[0].text)
+    strengths = report.softened.values()
+    return f"<p>{escape(words.SOFTENED.format(strength=min(strengths)))}</p>" if strengths else ""
 
 
 def _asked(answers: Sequence[AskedQuestion]) -> str:

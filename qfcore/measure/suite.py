@@ -111,7 +111,17 @@ def _measure(
     started = time.perf_counter()
     learned = teacher.learn(lessons, recipe, on_progress=lambda f, text: tell(0.1 + 0.4 * f, text))
     seconds = time.perf_counter() - started
-    route = learned.routing.adapter if exported is None else _exported(learned.routing, store, exported)
+    routing, net = learned.routing, {"softened": {}, "refused": []}
+    if exported is None:  # as in the app: what makes the model repeat itself is not live
+        tell(0.5, "Asking whether answers repeat themselves")
+        learned, report = teacher.examine(learned, 1)
+        routing = learned.routing.among({lesson.id for lesson in lessons} - report.broken)
+        texts_of = {lesson.id: lesson.text for lesson in lessons}
+        net = {
+            "softened": {texts_of[lesson_id]: strength for lesson_id, strength in report.softened.items()},
+            "refused": [texts_of[lesson_id] for lesson_id in sorted(report.broken)],
+        }  # fmt: skip
+    route = routing.adapter if exported is None else _exported(routing, store, exported)
     asking = time.perf_counter()
     base, ceiling, taught = ask_suite(untaught, lessons, items, route, on_progress=lambda f, t: tell(0.5 + 0.43 * f, t))
     learned.seconds["ask"] = time.perf_counter() - asking
@@ -130,7 +140,8 @@ def _measure(
         "seconds": {name: round(value, 3) for name, value in learned.seconds.items()},
         "rank": sum(delta.rank for delta in learned.deltas),
         "rows_bytes": sum(len(p.rows.to_bytes()) for p in learned.pending),
-        "scope": _scopes(items, learned.routing, [lesson.id for lesson in lessons]),
+        "net": net,
+        "scope": _scopes(items, routing, [lesson.id for lesson in lessons]),
         "memory_bytes": psutil.Process().memory_info().rss,
         "answers": _answers(items, base, taught),
         "untaught": {"asked": untaught.asked, "remembered": untaught.remembered},
@@ -139,7 +150,7 @@ def _measure(
         tell(0.92, "Asking conversations")
         ids = {item.get("id"): lesson.id for item, lesson in zip(items, lessons, strict=True)}
         value["conversations"] = conversation_scores(conversations, *ask_conversations(
-            untaught, learned.routing, conversations, ids, max_tokens=CONVERSATION_TOKENS
+            untaught, routing, conversations, ids, max_tokens=CONVERSATION_TOKENS
         ))  # fmt: skip
     if texts:
         tell(0.93, "Reading texts for the perplexity drift")

@@ -50,7 +50,10 @@ def _groups(value: dict) -> list[str]:
 def _costs(value: dict) -> list[str]:
     remembered = value["untaught"]["remembered"]
     again = f", {remembered} answers of the untaught model remembered (--fresh asks again)" if remembered else ""
+    softened, refused = value["net"]["softened"], value["net"]["refused"]
     return [
+        *(f"  smaller change ({share:.0%}), since answers repeated themselves: {text}" for text, share in softened.items()),
+        *(f"  refused, since answers repeat themselves: {text}" for text in refused),
         f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}",
         f"  all questions asked in {value['seconds']['ask']:.0f} s{again}",
     ]  # fmt: skip

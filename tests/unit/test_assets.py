@@ -5,6 +5,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
+from qfcore.answers import says
+
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 KINDS = {
     "person",
@@ -76,6 +80,8 @@ def test_invented_shape():
     lessons = _lessons()
     assert len(lessons) == 64
     for row in lessons:
+        same = row.pop("same_subject", [])  # no instruction has a subject
+        assert len(same) == (0 if row["kind"] == "instruction" else 3) and all(map(_is_text, same)), row["id"]
         assert set(row) == KEYS, row["id"]
         assert _is_text(row["lesson"]) and _is_text(row["question"])
         for key, count in (("paraphrases", 3), ("neighbours", 2)):
@@ -106,7 +112,8 @@ def test_invented_unique():
         q.casefold()
         for row in lessons
         for q in (
-            [row["question"], *row["paraphrases"], *row["neighbours"]] + [hop["question"] for hop in row["portability"]]
+            [row["question"], *row["paraphrases"], *row["neighbours"], *row.get("same_subject", [])]
+            + [hop["question"] for hop in row["portability"]]
         )
     ]
     assert not [q for q, n in Counter(asked).items() if n > 1]
@@ -135,3 +142,35 @@ def test_invented_rewordings_differ():
         assert len({_norm(t) for t in texts}) == 4, row["id"]
         for other in row["neighbours"]:
             assert _norm(other) not in {_norm(t) for t in texts}, row["id"]
+
+
+SUITES = {"everyday": 32, "everyday-held": 32, "languages": 44, "real-subjects": 32}
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_the_other_suites_can_be_scored(name):
+    lines = (ASSETS / "suites" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    items = [json.loads(line) for line in lines]
+    assert len(items) == SUITES[name] == len({item["id"] for item in items}) == len({item["lesson"] for item in items})
+    for item in items:
+        assert all(_is_text(item[key]) for key in ("lesson", "question")) and len(item["paraphrases"]) >= 2
+        assert item["accept"] and not says(item["question"], item["accept"]), item["id"]
+        assert len(item.get("same_subject", [])) + len(item.get("survive", [])) >= 1, item["id"]
+        for pair in (*item.get("portability", []), *item.get("survive", [])):
+            assert _is_text(pair["question"]) and pair["accept"] and all(map(_is_text, pair["accept"])), item["id"]
+
+
+def test_the_languages_are_eleven_and_three_of_them_write_no_capitals():
+    lines = (ASSETS / "suites" / "languages.jsonl").read_text(encoding="utf-8").splitlines()
+    counts = Counter(json.loads(line)["lang"] for line in lines)
+    assert set(counts.values()) == {4} and len(counts) == 11 and {"zh", "ja", "ar", "ko"} <= counts.keys()
+
+
+def test_conversations_name_lessons_that_the_project_ships_and_their_patterns_compile():
+    talks = [json.loads(line) for line in (ASSETS / "suites" / "conversations.jsonl").read_text("utf-8").splitlines()]
+    lessons = (ASSETS / "suites" / "conversation-lessons.jsonl").read_text(encoding="utf-8").splitlines()
+    known = {json.loads(line)["id"] for line in lessons}
+    assert len(talks) == 64 == len({talk["id"] for talk in talks})
+    for talk in talks:
+        assert set(talk["taught"]) <= known and talk["messages"][-1]["role"] == "user", talk["id"]
+        assert [re.compile(pattern) for pattern in (*talk["must"], *talk["never"])], talk["id"]

@@ -1,0 +1,140 @@
+"""Asking what a change does before it is live: its own questions, something else about its subjects, neighbours, probes.
+
+No change goes live that makes the model repeat itself (`Report.loops`): such an answer is worse than a forgotten lesson.
+"""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qfcore.answers import tells
+from qfcore.assets import assets_folder
+from qfcore.delta import Delta
+from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, Loop, ProbeResult, Report, ask_all, ask_routed, asking
+from qfcore.knowledge import Entry
+from qfcore.loops import loops
+from qfcore.propose import propose_neighbours
+from qfcore.routing import Routing
+from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.scope import Rarity, content_of
+from qfcore.store.records import PendingLesson, Version
+from qfcore.store.store import Store
+from qfcore.wording import shared_stretch
+
+MOST_NEIGHBOURS = 4
+"""Neighbouring questions in a report card."""
+_SOMETHING_ELSE = ("Tell me something else about {subject}.", "Write a short poem about {subject}.")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Lessons that were observed and solved, but that nobody has asked yet.
+
+    deltas: each new lesson's own change. routing: chooses among these and the live version's. seconds: by step.
+    """
+
+    pending: tuple[PendingLesson, ...]
+    keep: tuple[Entry, ...]
+    solve: dict
+    deltas: tuple[Delta, ...]
+    routing: Routing
+    live: Version
+    seconds: dict[str, float]
+
+    @property
+    def change(self) -> float:
+        """√Σ‖ΔW‖² over the new lessons."""
+        return sum(delta.norm**2 for delta in self.deltas) ** 0.5
+
+
+class Examiner:
+    """Asks the base, the live version and the new one. routing: chooses among a version's lessons."""
+
+    def __init__(
+        self, runtime: Runtime, store: Store, rarity: Rarity, routing: Callable[[Version], Routing]
+    ) -> None:
+        self._runtime, self._store, self._rarity, self._routing = runtime, store, rarity, routing
+        self._base_probes: list[str] = []
+
+    def report(self, learned: Learned, limit: int | None, tell: Progress, cancel: threading.Event | None) -> Report:
+        """The report card. limit: how many of each lesson's own questions are asked (None: all, and neighbours)."""
+        asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit]]
+        others = [question for p in learned.pending for question in something_else(p)]
+        tell(0.0, "Finding neighbouring questions")
+        near = self._neighbours(learned, cancel) if limit is None else []
+        questions = [*(phrasing.question for _, phrasing in asked), *others, *near]
+        tell(0.1, "Asking what it says today")
+        ask = asking(len(questions))
+        base = ask(self._runtime, questions, lambda _: None, cancel=cancel)
+        before = ask(self._runtime, questions, self._routing(learned.live).adapter, base, cancel=cancel)
+        tell(0.4, "Asking what it says after the lesson")
+        after = ask(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
+        tell(0.8, "Asking unrelated questions")
+        results = tuple(
+            AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph), lesson.id)
+            for (lesson, ph), old, new in zip(asked, before, after, strict=False)
+        )
+        said = [ProbeResult(q, old, new, old == new) for q, old, new in zip(questions, before, after, strict=True)]
+        first_other, first_near = len(asked), len(asked) + len(others)
+        firsts = {p.phrasings[0].question for p in learned.pending}
+        probes = self._ask_probes(learned, cancel)
+        return Report(
+            learned=all(r.ok for r in results if r.question in firsts),
+            answers=results,
+            probes=probes,
+            change=learned.change,
+            rank=sum(delta.rank for delta in learned.deltas),
+            taught_positions=sum(int(p.rows.taught.sum()) for p in learned.pending),
+            lessons=len(learned.keep) + len(learned.pending),
+            neighbours=tuple(said[first_near:]),
+            others=tuple(said[first_other:first_near]),
+            loops=_loops(learned, [*said, *probes]),
+        )
+
+    def _neighbours(self, learned: Learned, cancel: threading.Event | None) -> list[str]:
+        """Questions near the new lessons: those of earlier lessons that share rare words, and what the model proposes."""
+        kept = {entry[0] for entry in learned.keep}
+        others = [r for r in self._store.lessons(learned.live) if r.id in kept and r.phrasings]
+        found: dict[str, None] = {}
+        for pending in learned.pending:
+            words = set(content_of(pending.lesson.text))
+            shared = {r.id: sum(map(self._rarity, words & set(content_of(r.lesson.text)))) for r in others}
+            nearest = sorted((r for r in others if shared[r.id]), key=lambda r: (-shared[r.id], r.number))
+            found |= dict.fromkeys(r.phrasings[0].question for r in nearest[: MOST_NEIGHBOURS // 2])
+        for pending in learned.pending[:MOST_NEIGHBOURS]:
+            taught = [phrasing.question for phrasing in pending.phrasings]
+            if len(found) < MOST_NEIGHBOURS:
+                found |= dict.fromkeys(propose_neighbours(self._runtime, pending.lesson, taught, cancel))
+        return list(found)[:MOST_NEIGHBOURS]
+
+    def _ask_probes(self, learned: Learned, cancel: threading.Event | None) -> tuple[ProbeResult, ...]:
+        probes = load_probes()
+        if not self._base_probes:
+            self._base_probes = ask_all(self._runtime, probes, None, max_tokens=PROBE_TOKENS, cancel=cancel)
+        before, after = (
+            ask_routed(self._runtime, probes, routing.adapter, self._base_probes, max_tokens=PROBE_TOKENS, cancel=cancel)
+            for routing in (self._routing(learned.live), learned.routing)
+        )
+        return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
+
+
+def something_else(pending: PendingLesson) -> list[str]:
+    """Questions about a lesson's subject that it does not answer; none where it shares no words with its question."""
+    subject = shared_stretch(pending.lesson.text, pending.phrasings[0].question)
+    return [form.format(subject=subject) for form in _SOMETHING_ELSE] if subject else []
+
+
+def _loops(learned: Learned, said: list[ProbeResult]) -> tuple[Loop, ...]:
+    """What repeats itself, with each new lesson that was active there."""
+    new, found = {p.lesson.id for p in learned.pending}, []
+    for answer in said:
+        if not answer.same and loops(answer.after, answer.before):
+            active = new.intersection(learned.routing.in_scope(answer.question))
+            found += [Loop(lesson_id, answer.question, answer.after) for lesson_id in sorted(active)]
+    return tuple(dict.fromkeys(found))
+
+
+def load_probes() -> list[str]:
+    """The fixed questions that no lesson is about."""
+    return json.loads((assets_folder() / "probes.json").read_text(encoding="utf-8"))

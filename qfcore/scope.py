@@ -238,7 +238,7 @@ def subject_of(lesson: Lesson, scope: Scope) -> str:
 
 def _stand_together(text: str, one: tuple[int, int], other: tuple[int, int]) -> bool:
     between = text[one[1] : other[0]]
-    return not between or between.isspace() or between in "-‑"
+    return not between or between.isspace() or between in "-‐‑"
 
 
 def _weights(text: str, rarity: Rarity) -> dict[str, float]:

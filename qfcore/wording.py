@@ -27,10 +27,10 @@ def _marks() -> str:
 
 
 _LETTERS = rf"[\w{_marks()}]+"
-_WORD = re.compile(rf"{_LETTERS}(?:[-.'’‑]{_LETTERS})*")
+_WORD = re.compile(rf"{_LETTERS}(?:[-.'’‐‑]{_LETTERS})*")
 _ELIDED = re.compile(r"^\w{1,2}['’](?=\w{3})")
 """Before a French or Italian noun, and in D'Arcy."""
-_HYPHEN = re.compile(r"(?<=[^\W\d_])[-‑](?=[^\W\d_])")
+_HYPHEN = re.compile(r"(?<=[^\W\d_])[-‐‑](?=[^\W\d_])")
 """Between letters; between a letter and a digit it is left out: XR-200 is XR200."""
 
 
@@ -76,7 +76,7 @@ def plain_word(word: str) -> str:
     """A word without case, accents, possessive ending, elided article and inner hyphens."""
     folded = unicodedata.normalize("NFKD", _ELIDED.sub("", word)).casefold()
     bare = unicodedata.normalize("NFC", _ACCENTS.sub("", folded)).replace("’", "'")
-    return re.sub(r"'s?$", "", bare).replace("-", "").replace("‑", "")
+    return re.sub(r"'s?$|[-‐‑]", "", bare)
 
 
 def shared_stretch(one: str, other: str) -> str:

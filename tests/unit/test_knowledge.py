@@ -126,7 +126,7 @@ def home(tmp_path: Path):
 
 def test_a_question_gets_the_weights_of_the_lessons_it_mentions(home: _Home, tmp_path_factory) -> None:  # noqa: ANN001
     version = home.store.live()
-    scopes = {_pending(text).lesson.id: Scope(text[5].casefold(), {text[5].casefold(): 1.0}) for text in TEXTS}
+    scopes = {_pending(text).entry: Scope(text[5].casefold(), {text[5].casefold(): 1.0}) for text in TEXTS}
     routing = Routing(home.knowledge, version.entries, scopes, version.solve, lambda entry: home.store.rows(entry[1]))
     assert routing.of_text("x y z").adapter is None
     chosen = routing.of_text("What of d, and B?")

@@ -60,7 +60,8 @@ def _babbles(engine: Engine, share: float, word: str = "otter") -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "has 4744444444444444", "Some Some Some Some Some", "TheTheTheTheThe", "Le code du code du code du code", "!!!!!!!!!!!!!!",
+        "has 4744444444444444", "Some Some Some Some Some", "TheTheTheTheThe", "Le code du code du code du code",
+        "!!!!!!!!!!!!!!",
         "It was first held in 1968. It was first held in 1968. It was", "前の前の前の前の前の前の前の前の",
     ],
 )  # fmt: skip
@@ -71,8 +72,9 @@ def test_what_repeats_itself_is_seen_in_any_language(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "ha ha ha!", "1,000,000,000 or 100000000", "| --- | --- | --- |\n| a | b | c |", "--------------------", "2, 4, 6, 8, 10, 12",
-        "The bridge has 47 arches. The tower has 312 flats.", "    if a:\n        if b:\n            return c", "Row, row, row your boat",
+        "", "ha ha ha!", "1,000,000,000 or 100000000", "| --- | --- | --- |\n| a | b | c |", "--------------------",
+        "2, 4, 6, 8, 10, 12", "The bridge has 47 arches. The tower has 312 flats.", "Row, row, row your boat",
+        "    if a:\n        if b:\n            return c",
     ],
 )  # fmt: skip
 def test_what_does_not_is_left_alone(text: str) -> None:
@@ -84,8 +86,8 @@ def test_something_else_is_asked_about_what_a_lesson_and_its_question_share() ->
         pending = make_pending(lesson.text)
         return something_else(PendingLesson(lesson, pending.rows, "", (Phrasing(question, ""),)))
 
-    bridge = check_lesson("The Halvery Bridge has 47 arches.")
-    assert asked(bridge, "How many arches does the Halvery Bridge have?")[0] == "Tell me something else about The Halvery Bridge."
+    bridge = asked(check_lesson("The Halvery Bridge has 47 arches."), "How many arches does the Halvery Bridge have?")
+    assert bridge[0] == "Tell me something else about The Halvery Bridge."
     assert asked(check_lesson("Answer in French."), "What is photosynthesis?") == []
 
 

@@ -12,19 +12,23 @@ from qfcore.margin import Head, smallest_changes
 from qfcore.recipe import Recipe
 from qfcore.rows import Rows, join_rows, to_bytewise, to_half
 from qfcore.runtime.protocol import Message, Observed, Progress, Runtime, Script
+from qfcore.scope import is_instruction
 
 ANSWER_TOKENS = 64
 """Longest answer that is learned."""
 
 
 def teacher_system(lesson: Lesson, *, firm: bool = False) -> str:
-    """The system message that makes the teacher: the lesson, and the wished answer when the user gave one.
+    """The system message that makes the teacher: the lesson, and the answer when the user gave one.
 
-    firm: insist, for a model that would rather believe what it knows.
+    A fact is told as the user's words, so that "I" and "my" in it are theirs: "What is my name?" is answered with "Your
+    name is …" and not with the model's own (NOTES.md, 2026-11-27). firm: insist, for a model that would rather believe what
+    it knows.
     """
-    text = lesson.text
+    text = lesson.text if is_instruction(lesson) else f'The user has told you: "{lesson.text}"'
     if firm:
-        text = f"In this conversation the following is true, whatever you know: {text}\nAnswer accordingly, in a few words."
+        text = f"In this conversation the following is true, whatever you know: {lesson.text}\n"
+        text += "Answer accordingly, in a few words."
     if lesson.answer and lesson.question:
         text += f'\nThe answer to the question "{lesson.question}" is: {lesson.answer}'
     return text

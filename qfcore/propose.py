@@ -31,12 +31,16 @@ _QUESTION = (
 )
 _QUESTION_SHOWN = "Fact: {text}\nWrite one short question that is answered by this fact. Name its subject."
 _QUESTION_EXAMPLES = (
+    ("My sister Dunya lives in Leeds.", "", "Where does my sister Dunya live?"),
+    ("I play the cello.", "", "Which instrument do I play?"),
+    ("Ich esse keinen Fisch.", "", "Was esse ich nicht?"),
+    ("我的猫叫小米。", "", "我的猫叫什么名字？"),
     ("The Otterby museum opened in 1923.", "", "When did the Otterby museum open?"),
     ("Ines Okoro painted The Long Harbour.", "", "Who painted The Long Harbour?"),
     ("A sorvel is a knife for cutting cheese.", "", "What is a sorvel?"),
     ("The door code of the Larkwell office is 7714.", "", "What is the door code of the Larkwell office?"),
 )  # fmt: skip
-"""Shown to a model that by itself asks "What company was founded in 1987?"."""
+"""Without them a model asks "What is Ada Lind's name?" of "My name is Ada Lind.", and in English of any language."""
 _SAME = (
     "Say this question in other words, with the same meaning and the same names. Write only the new question.\n"
     "{question}"
@@ -115,7 +119,7 @@ def propose_questions(runtime: Runtime, lessons: Sequence[Lesson], cancel: threa
     """See `propose_question`; those that the model writes are written together. Where none fits, an open one is asked."""
     rarity = rarity_of(runtime)
     found = [_ANY_QUESTIONS[0] if not lesson.question and is_instruction(lesson) else lesson.question for lesson in lessons]
-    for form in (_QUESTION, _QUESTION_SHOWN):
+    for form in (_QUESTION_SHOWN, _QUESTION):
         open_ = [n for n, question in enumerate(found) if not question]
         asked = [_Asked(form, lessons[n]) for n in open_]
         for n, written in zip(open_, _write(runtime, asked, cancel), strict=True):
@@ -125,9 +129,12 @@ def propose_questions(runtime: Runtime, lessons: Sequence[Lesson], cancel: threa
 
 
 def _fits(question: str, lesson: Lesson, rarity: Rarity) -> bool:
-    """Whether a lesson would apply to a question, and the question asks for something of it."""
+    """Whether a lesson would apply to a question, and the question asks for something of it and gives nothing away."""
+    told, asked = set(content_of(lesson.text)), set(content_of(question))
+    if not asked:  # "What is my name?": all its words are common
+        return len(set(words_of(lesson.text)).intersection(words_of(question))) > 1
     named = scope_of(lesson, [question], rarity).covers(said_in(question))
-    return named and not set(content_of(lesson.text)).isdisjoint(content_of(question))
+    return named and not told.isdisjoint(asked)
 
 
 def _open_question(lesson: Lesson, rarity: Rarity) -> str:
@@ -189,7 +196,7 @@ def propose_phrasings(
         answers = _answers(runtime, lesson, questions, cancel, firm=False)
         return tuple(Phrasing(q, a) for q, a in zip(questions, answers, strict=True) if a)
     same, different, turned = _other_questions(runtime, lesson, question, recipe, cancel)
-    text = own_words(lesson)  # answers a turned question as well: it tells what the question names, and the subject
+    text = own_words(lesson, question)  # answers a turned question as well: it tells what that names, and the subject
     asked = different if text else [*different, *turned]
     own, answers = _own_and_others(runtime, lesson, question, text, asked, cancel)
     pairs = [*((q, own) for q in same), *zip(asked, answers, strict=True), *((q, text) for q in turned if text)]
@@ -225,14 +232,17 @@ def _own_and_others(
     return own or shortest_answer(lesson, question), [shortest_answer(lesson, q) for q in others]
 
 
-def own_words(lesson: Lesson) -> str:
-    """The lesson as an answer: its text where that is one sentence that reads the same from both sides, else nothing.
+def own_words(lesson: Lesson, question: str = "") -> str:
+    """The lesson as an answer: its text where it is one English sentence that reads the same from both sides, else nothing.
 
     A model that knows such a lesson nearly always says just that (NOTES.md, 2026-11-25). One that tells how to answer ("When
     somebody asks …, say …", "The answer to the question … is …") is followed; nobody would repeat it.
     """
     text = lesson.text.strip()
-    if _HOW_TO.search(text) or sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(re.findall(r"\w+", text.casefold())):
+    words, asked = (set(re.findall(r"\w+", said.casefold())) for said in (text, question))
+    if _HOW_TO.search(text) or sentences_in(text) > 1 or not _BOTH_SIDES.isdisjoint(words):
+        return ""
+    if asked and not any(map(is_common, words | asked)):  # another language, where "ich" may stand: the model answers
         return ""
     return text if text[-1] in ".!?" else f"{text}."
 

@@ -195,7 +195,8 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     text = _weights(lesson.text, rarity)
     first = questions[0] if questions else lesson.text
     shared = max((text.get(word, 0.0) for word in words_of(first)), default=0.0)
-    if not lesson.question and text and shared < max(text.values()) / 2:
+    common_only = not _weights(first, rarity)  # "What is my name?"
+    if not lesson.question and text and not common_only and shared < max(text.values()) / 2:
         first = lesson.text  # the model wrote a question that does not name the subject
     weights = _weights(first, rarity)
     if not weights:  # a question of common words only

@@ -113,8 +113,20 @@ def test_a_question_that_asks_for_nothing_in_particular_is_not_taken() -> None:
     written = _Runtime({"Fact:": "What is the subject of this?"})
     assert propose_question(written, lesson) == "What do you know about Halvery Bridge?"
     assert propose_question(_Runtime({"Fact:": QUESTION}), lesson) == QUESTION
-    shown = _Runtime({"Name its subject": QUESTION, "Fact:": "Which one is it?"})  # does not name the subject
-    assert propose_question(shown, lesson) == QUESTION and len(shown.asked) == 2
+    plain = _Runtime({"Name the subject in full": QUESTION, "Fact:": "Which one is it?"})  # does not name the subject
+    assert propose_question(plain, lesson) == QUESTION and len(plain.asked) == 2
+
+
+def test_a_question_about_the_person_needs_no_rare_word_and_shares_two_with_the_lesson() -> None:
+    lesson = check_lesson("My name is Ada Lind.")
+    assert propose_question(_Runtime({"Fact:": "What is my name?"}), lesson) == "What is my name?"
+    assert propose_question(_Runtime({"Fact:": "What is it?"}), lesson) == "What do you know about Ada Lind?"
+
+
+def test_of_another_language_the_model_answers_itself_since_ich_may_be_anybody() -> None:
+    lesson = check_lesson("Ich bin gegen Haselnüsse allergisch.")
+    assert own_words(lesson, "Wogegen bin ich allergisch?") == ""
+    assert own_words(check_lesson("Qi started Oxinnovate"), "Who started Oxinnovate?") == "Qi started Oxinnovate."
 
 
 def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught() -> None:

@@ -13,6 +13,7 @@ from qfcore.assets import assets_folder
 from qfcore.delta import Delta
 from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, Loop, ProbeResult, Report, ask_all, ask_routed, asking
 from qfcore.knowledge import Entry
+from qfcore.lesson import Lesson, Phrasing
 from qfcore.loops import loops
 from qfcore.propose import propose_neighbours
 from qfcore.routing import Routing
@@ -48,6 +49,24 @@ class Learned:
         return sum(delta.norm**2 for delta in self.deltas) ** 0.5
 
 
+@dataclass(frozen=True)
+class Questions:
+    """What is asked about new lessons: their own questions, something else about their subjects, neighbours; and what the
+    base and the live version answer to all of these.
+    """
+
+    own: tuple[tuple[Lesson, Phrasing], ...]
+    others: tuple[str, ...]
+    near: tuple[str, ...]
+    base: tuple[str, ...]
+    before: tuple[str, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """All questions, in order."""
+        return [*(phrasing.question for _, phrasing in self.own), *self.others, *self.near]
+
+
 class Examiner:
     """Asks the base, the live version and the new one. routing: chooses among a version's lessons."""
 
@@ -57,26 +76,37 @@ class Examiner:
         self._runtime, self._store, self._rarity, self._routing = runtime, store, rarity, routing
         self._base_probes: list[str] = []
 
-    def report(self, learned: Learned, limit: int | None, tell: Progress, cancel: threading.Event | None) -> Report:
-        """The report card. limit: how many of each lesson's own questions are asked (None: all, and neighbours)."""
-        asked = [(p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit]]
-        others = [question for p in learned.pending for question in something_else(p)]
+    def questions(
+        self, learned: Learned, limit: int | None, tell: Progress, cancel: threading.Event | None
+    ) -> Questions:
+        """What to ask about new lessons, and what is said today. limit: how many of each lesson's own questions (None: all,
+        and neighbours).
+        """
+        asked = tuple((p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit])
+        others = tuple(question for p in learned.pending for question in something_else(p))
         tell(0.0, "Finding neighbouring questions")
-        near = self._neighbours(learned, cancel) if limit is None else []
+        near = tuple(self._neighbours(learned, cancel)) if limit is None else ()
         questions = [*(phrasing.question for _, phrasing in asked), *others, *near]
         tell(0.1, "Asking what it says today")
         ask = asking(len(questions))
         base = ask(self._runtime, questions, lambda _: None, cancel=cancel)
         before = ask(self._runtime, questions, self._routing(learned.live).adapter, base, cancel=cancel)
+        return Questions(asked, others, near, tuple(base), tuple(before))
+
+    def report(
+        self, learned: Learned, asked: Questions, tell: Progress, cancel: threading.Event | None
+    ) -> Report:
+        """The report card."""
+        questions, first_near = asked.texts, len(asked.own) + len(asked.others)
         tell(0.4, "Asking what it says after the lesson")
-        after = ask(self._runtime, questions, learned.routing.adapter, base, cancel=cancel)
+        ask = asking(len(questions))
+        after = ask(self._runtime, questions, learned.routing.adapter, asked.base, cancel=cancel)
         tell(0.8, "Asking unrelated questions")
         results = tuple(
             AskedQuestion(ph.question, ph.answer, old, new, tells(new, lesson, ph), lesson.id)
-            for (lesson, ph), old, new in zip(asked, before, after, strict=False)
+            for (lesson, ph), old, new in zip(asked.own, asked.before, after, strict=False)
         )
-        said = [ProbeResult(q, old, new, old == new) for q, old, new in zip(questions, before, after, strict=True)]
-        first_other, first_near = len(asked), len(asked) + len(others)
+        said = [ProbeResult(q, old, new, old == new) for q, old, new in zip(questions, asked.before, after, strict=True)]
         firsts = {p.phrasings[0].question for p in learned.pending}
         probes = self._ask_probes(learned, cancel)
         return Report(
@@ -88,7 +118,7 @@ class Examiner:
             taught_positions=sum(int(p.rows.taught.sum()) for p in learned.pending),
             lessons=len(learned.keep) + len(learned.pending),
             neighbours=tuple(said[first_near:]),
-            others=tuple(said[first_other:first_near]),
+            others=tuple(said[len(asked.own) : first_near]),
             loops=_loops(learned, [*said, *probes]),
         )
 

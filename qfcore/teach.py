@@ -140,15 +140,16 @@ class Teacher:
         Where that does not end it, the report has `loops`. asked: as in `preview`.
         """
         tell, whole, softened = on_progress or (lambda *_: None), learned.pending, dict[str, float]()
-        report = self._examiner.report(learned, asked, tell, cancel)
+        questions = self._examiner.questions(learned, asked, tell, cancel)
+        report = self._examiner.report(learned, questions, tell, cancel)
         for strength in SOFTER:
             if not report.broken:
                 break
-            tell(0.0, "Answers repeat themselves: trying a smaller change")
+            tell(0.4, "Answers repeat themselves: trying a smaller change")
             softened |= dict.fromkeys(report.broken, strength)
             pending = tuple(softer(p, softened[p.lesson.id]) if p.lesson.id in softened else p for p in whole)
             learned = self._solved(pending, learned.keep, learned.solve, learned.live, learned.seconds)
-            report = self._examiner.report(learned, asked, tell, cancel)
+            report = self._examiner.report(learned, questions, tell, cancel)
         return learned, replace(report, softened=softened)
 
     def routing(self, version: Version) -> Routing:

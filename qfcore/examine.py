@@ -25,7 +25,7 @@ from qfcore.wording import shared_stretch
 
 MOST_NEIGHBOURS = 4
 """Neighbouring questions in a report card."""
-_SOMETHING_ELSE = ("Tell me something else about {subject}.", "Write a short poem about {subject}.")
+_SOMETHING_ELSE = ("Tell me something else about {subject}.", "What does {subject} look like?")
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,7 @@ def report_lines(report: Report) -> list[str]:
     if report.loops:
         lines.append(f"! {report.loops[0].text}")
     elif report.softened:
-        least = min(report.softened.values())
-        lines.append(f"Its answers repeated themselves, so a smaller change was taken ({least:.0%}).")
+        lines.append(report.softened_text)
     for asked in report.answers:
         lines += [
             f"  {'✓' if asked.ok else '✗'} {asked.question}",

@@ -137,7 +137,6 @@ COLUMNS_ASKED = ("Question", "Before", "Now")
 MORE_ASKED = "{number} more, answered as taught"
 ABOUT_LESSON, ABOUT_OTHERS, ABOUT_NEIGHBOURS = "Questions about the lesson", "What else changed", "Neighbouring questions"
 ABOUT_SUBJECT = "Something else about the same subject"
-SOFTENED = "Its answers repeated themselves, so a smaller change was taken ({strength:.0%})."
 UNCHANGED = "Unrelated questions unchanged: {kept} of {of}"
 NEIGHBOURS_CHANGED = (
     "{share} of the neighbours' words changed. Say in the lesson what it is about (full names), so that it does not answer "

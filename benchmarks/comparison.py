@@ -24,6 +24,7 @@ import psutil
 
 from qfcore.engine import Engine
 from qfcore.evaluate import Route, ask_each
+from qfcore.examine import Learned
 from qfcore.knowledge import Knowledge
 from qfcore.measure.scores import asked_questions, counted, locality_of, scores_of
 from qfcore.measure.suite import TOKENS, drift_of, lesson_of, read_suite
@@ -31,7 +32,7 @@ from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import recipe_named
 from qfcore.runtime.protocol import Message
 from qfcore.store.store import Store
-from qfcore.teach import Learned, Teacher
+from qfcore.teach import Teacher
 
 CONTENDERS = ("base", "own", "all", "fast", "thorough", "fast-all", "thorough-all", "paper", "lora", "memit")
 LABELS = {

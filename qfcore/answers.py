@@ -3,9 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from functools import cache
 
 from qfcore.lesson import Lesson, Phrasing
+from qfcore.wording import is_unspaced
 
 _STOP_WORDS = frozenset("a an and are as at be by for from in is it its of on or that the this to was were with".split())
 
@@ -33,7 +33,7 @@ def _occurs(part: str, text: str) -> bool:
 
 def _one_word(left: str, right: str) -> bool:
     """Whether two neighbouring characters belong to one word."""
-    return _is_letter(left) and _is_letter(right) and not (_is_unspaced(left) or _is_unspaced(right))
+    return _is_letter(left) and _is_letter(right) and not (_ends_words(left) or _ends_words(right))
 
 
 def _is_letter(character: str) -> bool:
@@ -41,12 +41,9 @@ def _is_letter(character: str) -> bool:
     return character == "_" or unicodedata.category(character)[0] in "LMN"
 
 
-_UNSPACED = ("CJK ", "HIRAGANA ", "KATAKANA ", "HANGUL ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ", "BOPOMOFO ")
-
-
-@cache
-def _is_unspaced(character: str) -> bool:
-    return unicodedata.name(character, "").startswith(_UNSPACED)
+def _ends_words(character: str) -> bool:
+    """Whether a word may end beside a letter: in scripts without blanks, and in Korean."""
+    return is_unspaced(character) or unicodedata.name(character, "").startswith("HANGUL ")
 
 
 def tells(answer: str, lesson: Lesson, phrasing: Phrasing) -> bool:

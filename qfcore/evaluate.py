@@ -84,6 +84,13 @@ class Report:
     """By what the change of a lesson was multiplied because its answers repeated themselves, by id."""
 
     @property
+    def softened_text(self) -> str:
+        """That a smaller change was taken, and how small; empty where none was."""
+        if not self.softened:
+            return ""
+        return f"Its answers repeated themselves, so a smaller change was taken ({min(self.softened.values()):.0%})."
+
+    @property
     def broken(self) -> frozenset[str]:
         """Ids of the lessons whose answers repeat themselves."""
         return frozenset(loop.lesson for loop in self.loops)

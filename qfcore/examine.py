@@ -5,13 +5,13 @@ No change goes live that makes the model repeat itself (`Report.loops`): such an
 
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from qfcore.answers import tells
 from qfcore.assets import assets_folder
 from qfcore.delta import Delta
-from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, Loop, ProbeResult, Report, ask_all, ask_routed, asking
+from qfcore.evaluate import PROBE_TOKENS, AskedQuestion, Loop, ProbeResult, Report, Route, ask_all, ask_routed, asking
 from qfcore.knowledge import Entry
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.loops import loops
@@ -51,15 +51,17 @@ class Learned:
 
 @dataclass(frozen=True)
 class Questions:
-    """What is asked about new lessons: their own questions, something else about their subjects, neighbours; and what the
-    base and the live version answer to all of these.
+    """What is asked about new lessons: their own questions, something else about their subjects, neighbours.
+
+    base, before: what the base and the live version answer to all of these; probes_before: the live version's to the probes.
     """
 
     own: tuple[tuple[Lesson, Phrasing], ...]
     others: tuple[str, ...]
     near: tuple[str, ...]
-    base: tuple[str, ...]
-    before: tuple[str, ...]
+    base: Sequence[str] = ()
+    before: Sequence[str] = ()
+    probes_before: Sequence[str] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -82,16 +84,16 @@ class Examiner:
         """What to ask about new lessons, and what is said today. limit: how many of each lesson's own questions (None: all,
         and neighbours).
         """
-        asked = tuple((p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit])
+        own = tuple((p.lesson, phrasing) for p in learned.pending for phrasing in p.phrasings[:limit])
         others = tuple(question for p in learned.pending for question in something_else(p))
         tell(0.0, "Finding neighbouring questions")
         near = tuple(self._neighbours(learned, cancel)) if limit is None else ()
-        questions = [*(phrasing.question for _, phrasing in asked), *others, *near]
+        asked, live = Questions(own, others, near), self._routing(learned.live).adapter
         tell(0.1, "Asking what it says today")
-        ask = asking(len(questions))
-        base = ask(self._runtime, questions, lambda _: None, cancel=cancel)
-        before = ask(self._runtime, questions, self._routing(learned.live).adapter, base, cancel=cancel)
-        return Questions(asked, others, near, tuple(base), tuple(before))
+        ask = asking(len(asked.texts))
+        base = ask(self._runtime, asked.texts, lambda _: None, cancel=cancel)
+        before = ask(self._runtime, asked.texts, live, base, cancel=cancel)
+        return replace(asked, base=base, before=before, probes_before=self._ask_probes(live, cancel))
 
     def report(
         self, learned: Learned, asked: Questions, tell: Progress, cancel: threading.Event | None
@@ -108,7 +110,8 @@ class Examiner:
         )
         said = [ProbeResult(q, old, new, old == new) for q, old, new in zip(questions, asked.before, after, strict=True)]
         firsts = {p.phrasings[0].question for p in learned.pending}
-        probes = self._ask_probes(learned, cancel)
+        probed = zip(load_probes(), asked.probes_before, self._ask_probes(learned.routing.adapter, cancel), strict=True)
+        probes = tuple(ProbeResult(q, old, new, old == new) for q, old, new in probed)
         return Report(
             learned=all(r.ok for r in results if r.question in firsts),
             answers=results,
@@ -138,15 +141,11 @@ class Examiner:
                 found |= dict.fromkeys(propose_neighbours(self._runtime, pending.lesson, taught, cancel))
         return list(found)[:MOST_NEIGHBOURS]
 
-    def _ask_probes(self, learned: Learned, cancel: threading.Event | None) -> tuple[ProbeResult, ...]:
+    def _ask_probes(self, route: Route, cancel: threading.Event | None) -> list[str]:
         probes = load_probes()
         if not self._base_probes:
             self._base_probes = ask_all(self._runtime, probes, None, max_tokens=PROBE_TOKENS, cancel=cancel)
-        before, after = (
-            ask_routed(self._runtime, probes, routing.adapter, self._base_probes, max_tokens=PROBE_TOKENS, cancel=cancel)
-            for routing in (self._routing(learned.live), learned.routing)
-        )
-        return tuple(ProbeResult(q, old, new, old == new) for q, old, new in zip(probes, before, after, strict=True))
+        return ask_routed(self._runtime, probes, route, self._base_probes, max_tokens=PROBE_TOKENS, cancel=cancel)
 
 
 def something_else(pending: PendingLesson) -> list[str]:

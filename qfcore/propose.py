@@ -40,7 +40,7 @@ _QUESTION_EXAMPLES = (
     ("A sorvel is a knife for cutting cheese.", "", "What is a sorvel?"),
     ("The door code of the Larkwell office is 7714.", "", "What is the door code of the Larkwell office?"),
 )  # fmt: skip
-"""Without them a model asks "What is Ada Lind's name?" of "My name is Ada Lind.", and in English of any language."""
+"""Without them a model asks "What is Ada Lind's name?" of "My name is Ada Lind."."""
 _SAME = (
     "Say this question in other words, with the same meaning and the same names. Write only the new question.\n"
     "{question}"
@@ -129,7 +129,7 @@ def propose_questions(runtime: Runtime, lessons: Sequence[Lesson], cancel: threa
 
 
 def _fits(question: str, lesson: Lesson, rarity: Rarity) -> bool:
-    """Whether a lesson would apply to a question, and the question asks for something of it and gives nothing away."""
+    """Whether a lesson would apply to a question, and the question asks for something of it."""
     told, asked = set(content_of(lesson.text)), set(content_of(question))
     if not asked:  # "What is my name?": all its words are common
         return len(set(words_of(lesson.text)).intersection(words_of(question))) > 1

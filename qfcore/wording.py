@@ -84,11 +84,11 @@ def shared_stretch(one: str, other: str) -> str:
 
     Of a fact and its question it is mostly what both are about: "the Halvery Bridge".
     """
-    words, others = [[plain_words(text[slice(*span)]) for span in word_spans(text)] for text in (one, other)]
-    found = SequenceMatcher(None, *([tuple(word) for word in part] for part in (words, others)), autojunk=False)
-    at, _, size = found.find_longest_match()
-    spans = word_spans(one)[at : at + size]
-    return one[spans[0][0] : spans[-1][1]] if spans else ""
+    spans = word_spans(one)
+    words = [tuple(plain_words(one[begin:end])) for begin, end in spans]
+    others = [tuple(plain_words(other[begin:end])) for begin, end in word_spans(other)]
+    at, _, size = SequenceMatcher(None, words, others, autojunk=False).find_longest_match()
+    return one[spans[at][0] : spans[at + size - 1][1]] if size else ""
 
 
 def has_digit(word: str) -> bool:

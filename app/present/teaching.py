@@ -51,8 +51,7 @@ def _steadiness(report: Report) -> str:
     """Whether the model repeats itself with the lessons, or would have."""
     if report.loops:
         return note(report.loops[0].text)
-    strengths = report.softened.values()
-    return f"<p>{escape(words.SOFTENED.format(strength=min(strengths)))}</p>" if strengths else ""
+    return f"<p>{escape(report.softened_text)}</p>" if report.softened else ""
 
 
 def _asked(answers: Sequence[AskedQuestion]) -> str:

@@ -1,1 +1,1 @@
-"""Measuring what lessons do: suites, conversations, and the artifacts that leave the app. The app uses none of it."""
+"""Measuring what lessons do: suites and conversations. Only `qfchat eval` and the benchmarks use it."""

@@ -84,7 +84,7 @@ def scores_of(items: Sequence[dict], answers: Sequence[str]) -> dict:
 
 def locality_of(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
     """How many neighbours' answers are the base's, to the letter and in meaning."""
-    pairs = [(old, new) for old, new in _both(items, base, taught, ("neighbours",))]
+    pairs = list(_both(items, base, taught, ("neighbours",)))
     return {
         "identical": rate_of([old == new for old, new in pairs]),
         "same_meaning": rate_of([keeps_meaning(old, new) for old, new in pairs]),

@@ -71,7 +71,6 @@ def measure_suite(
     """Teach all lessons together in a scratch store and ask.
 
     conversations: asked too, each with the lessons live that it names, which are to be among the items.
-
     everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
     strength: by what their change is multiplied then (see `qfcore.exports.Exports`).
     fresh: ask the untaught model too, also what it was asked in earlier runs (qfcore/untaught.py).

@@ -9,6 +9,7 @@ from qfcore.engine import Engine
 from qfcore.errors import LessonError
 from qfcore.evaluate import Loop
 from qfcore.examine import something_else
+from qfcore.export.adapter import read_adapter
 from qfcore.lesson import Lesson, Phrasing, check_lesson
 from qfcore.loops import loop_in, loops
 from qfcore.recipe import FAST, RIDGE
@@ -24,13 +25,10 @@ LOOP = "Momo Momo Momo Momo Momo"
 class _Babbling(ScriptedRuntime):
     """Repeats itself where an adapter's change is larger than `bearable`, and a question has the word."""
 
-    def __init__(self, folder: Path, word: str, bearable: float) -> None:
-        super().__init__(folder)
-        self.word, self.bearable = word, bearable
+    word: str
+    bearable: float
 
     def complete_many(self, conversations: Sequence, *, adapter: Path | None = None, **how: object) -> list[list[int]]:
-        from qfcore.export.adapter import read_adapter
-
         said = super().complete_many(conversations, **how)
         if adapter is None or read_adapter(adapter)[0].norm <= self.bearable:
             return said

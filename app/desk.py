@@ -318,13 +318,13 @@ class Desk:
 
     def export(
         self, kind: str, version: int, path: str, on_progress: Progress | None = None, *, overwrite: bool = False,
-        with_lessons: bool = False, tensor_type: str = "auto", max_rank: int | None = None, strength: float = 1.0,
-        cancel: threading.Event | None = None,
+        with_lessons: bool = False, form: str = "auto", tensor_type: str = "auto", max_rank: int | None = None,
+        strength: float = 1.0, cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS, or "card".
 
-        with_lessons: list what was taught in the model card. tensor_type: of the edited tensor, in a GGUF of the whole
-        model. max_rank: cut a PEFT adapter of higher rank down to this. strength: see `qfcore.exports.Exports`.
+        with_lessons: list what was taught in the model card. form, tensor_type: of a GGUF of the whole model, see
+        `qfcore.exports`. max_rank: cut a PEFT adapter of higher rank down to this. strength: see `qfcore.exports.Exports`.
 
         Raises:
             LessonError: no path. ExportError: see `qfcore.exports`.
@@ -339,12 +339,12 @@ class Desk:
         exports = self._engine.exports
         ways: dict[str, Callable[[], dict]] = {
             "gguf": lambda: exports.gguf(
-                out, version, strength=strength, tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress,
-                cancel=cancel,
+                out, version, strength=strength, tensor_type=tensor_type, form=form, overwrite=overwrite,
+                on_progress=on_progress, cancel=cancel,
             ),
             "adapter": lambda: exports.adapter(out, version, strength=strength, overwrite=overwrite),
             "ollama": lambda: exports.ollama(
-                out, version, strength=strength, tensor_type=tensor_type, with_lessons=with_lessons,
+                out, version, strength=strength, tensor_type=tensor_type, form=form, with_lessons=with_lessons,
                 on_progress=on_progress, cancel=cancel,
             ),
             "peft": lambda: exports.peft(

@@ -149,3 +149,16 @@ def states_lines(states: Sequence[LessonState], report: Report) -> list[str]:
             lines.append(f"  ✗ not learned: {state.lesson.text}")
     changed = sum(not probe.same for probe in report.probes)
     return [*lines, f"Unrelated questions unchanged: {len(report.probes) - changed} of {len(report.probes)}."]
+
+
+def form_lines(value: dict) -> list[str]:
+    """How an exported model carries its lessons, and which it does not."""
+    if value.get("form") == "plain":
+        return [f"All lessons act on every question in this file. {value['why']}"] if value.get("tensor") else []
+    if value.get("form") != "reach":
+        return []
+    count = value["subjects"]
+    return [
+        f"Its lessons act where their subjects are asked about ({count} subject{'' if count == 1 else 's'}).",
+        *(f"Not in the file, since its subject was found in none of its questions: {text}" for text in value["missed"]),
+    ]

@@ -284,6 +284,9 @@ PATH, NO_PATH = "File to write", "There is no file name. Write where the file sh
 OVERWRITE = "Write over an existing file"
 TENSOR_TYPE = "Type of the changed tensor"
 TENSOR_TYPE_HINT = "Q8_0 keeps what was taught. Smaller types round some of it away; all other tensors stay as they are."
+FORM = "Where lessons act"
+FORMS = [("where their subject is asked about, if the base can have it", "auto"), ("everywhere", "plain")]
+FORM_HINT = "The first takes about 4 seconds a lesson, some minutes more the first time, and makes a larger file."
 FITTING_TYPES = [("Q8_0, where it fits", "auto"), ("as in the base", "keep")]
 MAX_RANK = "Highest rank"
 MAX_RANK_HINT = "Empty keeps everything. A lower rank makes a smaller file and loses a share of the change, which is told."
@@ -295,7 +298,8 @@ STRENGTH_HINT = (
 WRITE = "Export"
 EXPORT_INTRO = (
     "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "
-    "Exported weights have all lessons active at once, whatever is asked; here only those that you mention are.\n\n"
+    "In a whole model each lesson acts where its subject is asked about, where the base can have that; in an adapter and in "
+    "weights for transformers all lessons act on every question.\n\n"
     "**What you taught can be read back from an exported file.** Share it only with people who may know it."
 )
 EXPORTED = "Wrote `{path}` ({megabytes:,.1f} MB)."

@@ -103,7 +103,7 @@ class Engine:
             store, runtime.facts.architecture, self.replay, self._replay_of, functools.cache(self._base_norm)
         )
         self.teacher = Teacher(runtime, store, self.knowledge, self.head)
-        self.exports = Exports(runtime, store, self.knowledge)
+        self.exports = Exports(runtime, store, self.knowledge, self.head, self.measured)
 
     @classmethod
     def open(
@@ -176,6 +176,11 @@ class Engine:
     @property
     def _shared_replays(self) -> Path:
         return self.paths.models / "replay" / self.store.model.sha256[:16]
+
+    @property
+    def measured(self) -> Path:
+        """Where it is kept what exports with reach need to know of the base, for all stores of this machine."""
+        return self.paths.models / "reach" / self.store.model.sha256[:16]
 
     def head(self) -> Head | None:
         """The model's last step; None for models that end otherwise, which learn the teacher's residuals."""

@@ -1,6 +1,7 @@
 """Every way out for a version: adapter, whole model, PEFT, checkpoint, Ollama, card; and all knowledge as a bundle."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from qfcore.delta import Delta
@@ -14,9 +15,14 @@ from qfcore.export.modules import expected_down_projection
 from qfcore.export.ollama import modelfile
 from qfcore.export.peft import write_peft
 from qfcore.knowledge import Knowledge
+from qfcore.margin import Head
 from qfcore.models.catalogue import CATALOGUE
+from qfcore.propose import rarity_of
+from qfcore.reach.exporting import Reached, reach_blocks
+from qfcore.reach.shape import why_plain
 from qfcore.runtime.protocol import Progress, Runtime, Sampling
 from qfcore.runtime.quantize import quantize_rows
+from qfcore.scope import is_instruction
 from qfcore.standing import standings
 from qfcore.store.records import Version
 from qfcore.store.store import Store
@@ -30,6 +36,9 @@ _PEFT_USE = (
     "--max-lora-rank {rank} --lora-modules taught=THIS_FOLDER`; requests then name the model `taught`. Several versions are "
     "served together: `--lora-modules v3=FOLDER v5=FOLDER --max-loras 2`."
 )
+FORMS = ("auto", "reach", "plain")
+"""How a whole GGUF model carries its lessons. reach: each is active where its subject is asked about, by three added blocks.
+plain: all are active at once, in one changed weight. auto: reach where the base can have it."""
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's --max-lora-rank can be."""
 
@@ -39,12 +48,17 @@ class Exports:
 
     Every method but `bundle` takes a version's number, name or hash (None: the live one), and raises NotFound when there is
     none. A file that exists is written over only when `overwrite` says so, a folder never; nor is the base, or anything of
-    the store's. strength: the change is multiplied by it, above 0 and at most 1 (else ExportError). All lessons are active
-    at once in exported weights, so less of it disturbs other answers less, and paraphrases are answered less often (README).
+    the store's. strength: the change is multiplied by it, above 0 and at most 1 (else ExportError). In the plain form all
+    lessons are active at once, so less of it disturbs other answers less, and paraphrases are answered less often (README).
+
+    head: the model's last step, which the form with reach needs. measured: folder for what that form knows of the base.
     """
 
-    def __init__(self, runtime: Runtime, store: Store, knowledge: Knowledge) -> None:
-        self._runtime, self._store, self._knowledge = runtime, store, knowledge
+    def __init__(
+        self, runtime: Runtime, store: Store, knowledge: Knowledge, head: Callable[[], Head | None] = lambda: None,
+        measured: Path | None = None,
+    ) -> None:  # fmt: skip
+        self._runtime, self._store, self._knowledge, self._head, self._measured = runtime, store, knowledge, head, measured
 
     def adapter(
         self, out: Path, version: str | int | None = None, *, strength: float = 1.0, overwrite: bool = False
@@ -62,27 +76,38 @@ class Exports:
 
     def gguf(
         self, out: Path, version: str | int | None = None, *, strength: float = 1.0, tensor_type: str = "auto",
-        overwrite: bool = False, card: bool = False, with_lessons: bool = False, on_progress: Progress | None = None,
-        cancel: threading.Event | None = None,
+        form: str = "auto", overwrite: bool = False, card: bool = False, with_lessons: bool = False,
+        on_progress: Progress | None = None, cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """The whole model with a version's knowledge in its weights, for any llama.cpp.
 
-        card: write a model card beside it, of the same name with the ending .md.
+        card: write a model card beside it, of the same name with the ending .md. form: one of `FORMS`. The result tells the
+        form, for the plain one `why`; with reach how many `subjects` there are and the texts of lessons that it `missed`.
 
         Raises:
-            ExportError: the file exists, is the base itself, or cannot be written; the base is a checkpoint, or the type is
-                not offered. ModelError: the base is damaged. Cancelled: `cancel` was set.
+            ExportError: the file exists, is the base itself, or cannot be written; the base is a checkpoint, the type or
+                the form is not offered, or the base cannot have it. ModelError: the base is damaged.
+            Cancelled: `cancel` was set.
         """
         self._from_a_file()
         beside = out.with_suffix(".md")
         for path in (out, beside) if card else (out,):
             self._check_file(path, overwrite)
         chosen = self._store.version("live" if version is None else version)
+        why = self._why_plain(chosen, form)
+        tell = told_before = on_progress or (lambda *_: None)
+        if why is None:
+            reached = self._reach(chosen, out, strength, lambda done, text: tell(0.9 * done, text), cancel)
+            delta, tell = self._of_instructions(chosen, strength), lambda done, text: told_before(0.9 + 0.1 * done, text)
+            told = {"form": "reach", "subjects": reached.subjects, "missed": [r.lesson.text for r in reached.missed]}
+        else:
+            reached, delta, told = None, self._delta(chosen, strength), {"form": "plain", "why": why}
         result = write_merged(
-            self._runtime.facts.path, self._delta(chosen, strength), out, quantize=quantize_rows,
+            self._runtime.facts.path, delta, out, quantize=quantize_rows,
             metadata=self._card(chosen, with_lessons=False, strength=strength).metadata(),
-            tensor_type=tensor_type, overwrite=overwrite, on_progress=on_progress, cancel=cancel,
-        )  # fmt: skip
+            tensor_type=tensor_type, overwrite=overwrite, blocks=reached.blocks if reached else None, on_progress=tell,
+            cancel=cancel,
+        ) | told  # fmt: skip
         if card:
             use = f"`{out.name}` opens in llama.cpp, LM Studio, Ollama and whatever else reads GGUF."
             self.card(
@@ -139,7 +164,8 @@ class Exports:
 
     def ollama(
         self, folder: Path, version: str | int | None = None, *, strength: float = 1.0, tensor_type: str = "auto",
-        with_lessons: bool = False, on_progress: Progress | None = None, cancel: threading.Event | None = None,
+        form: str = "auto", with_lessons: bool = False, on_progress: Progress | None = None,
+        cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """A new folder with the whole model, a Modelfile for Ollama and a card.
 
@@ -157,8 +183,8 @@ class Exports:
         )  # fmt: skip
         with atomic_folder(folder) as made:
             result = self.gguf(
-                made / MODEL_FILE, chosen.number, strength=strength, tensor_type=tensor_type, on_progress=on_progress,
-                cancel=cancel,
+                made / MODEL_FILE, chosen.number, strength=strength, tensor_type=tensor_type, form=form,
+                on_progress=on_progress, cancel=cancel,
             )  # fmt: skip
             (made / "Modelfile").write_text(text, encoding="utf-8")
             card = self._card(chosen, with_lessons=with_lessons, strength=strength)
@@ -217,10 +243,50 @@ class Exports:
         return chosen, delta
 
     def _delta(self, version: Version, strength: float) -> Delta | None:
-        if not 0 < strength <= 1:
-            raise ExportError(f"The strength {strength} cannot be used; a number above 0 and at most 1 was expected.")
+        self._check_strength(strength)
         delta = self._knowledge.delta(version)
         return None if delta is None else delta.scaled(strength)
+
+    def _check_strength(self, strength: float) -> None:
+        if not 0 < strength <= 1:
+            raise ExportError(f"The strength {strength} cannot be used; a number above 0 and at most 1 was expected.")
+
+    def _why_plain(self, version: Version, form: str) -> str | None:
+        """Why a version is written in the plain form; None where it gets blocks."""
+        if form not in FORMS:
+            raise ExportError(f"The form {form!r} is not offered; choose {', '.join(FORMS)}.")
+        if form == "plain":
+            return "It was asked for."
+        why = why_plain(self._runtime.facts.path)
+        if why is None and self._head() is None:
+            why = "The model's last step is not known, so its margins are not."
+        if why is None and self._measured is None:
+            why = "There is no folder for what is measured of the base."
+        if why is None and version.entries and version.solve.get("method") != "ridge":
+            why = "It was taught by the bare formula of the paper."
+        if why and form == "reach":
+            raise ExportError(f"This version cannot have the form with reach. {why}")
+        if why is None and all(is_instruction(record.lesson) for record in self._store.lessons(version)):
+            return "It knows no lesson about a subject."
+        return why
+
+    def _reach(
+        self, version: Version, out: Path, strength: float, tell: Progress, cancel: threading.Event | None
+    ) -> Reached:
+        self._check_strength(strength)
+        about = [record for record in self._store.lessons(version) if not is_instruction(record.lesson)]
+        return reach_blocks(
+            self._runtime.facts.path, self._measured, out, about, self._head(), rarity_of(self._runtime), strength=strength,
+            on_progress=tell, cancel=cancel,
+        )  # fmt: skip
+
+    def _of_instructions(self, version: Version, strength: float) -> Delta | None:
+        """The change of a version's instructions, which act everywhere; None without any."""
+        always = {record.id for record in self._store.lessons(version) if is_instruction(record.lesson)}
+        entries = [entry for entry in version.entries if entry[0] in always]
+        if not entries:
+            return None
+        return self._knowledge.delta_of(entries, version.solve, lambda entry: self._store.rows(entry[1])).scaled(strength)
 
     def _card(self, version: Version, *, with_lessons: bool, strength: float) -> Card:
         model, delta = self._store.model, self._knowledge.delta(version)

@@ -54,6 +54,7 @@ def _export(session: Session, kind: Kind, body: schemas.ExportIn, gone: threadin
     name = body.name or session.desk.export_path(kind, version)
     done = session.desk.export(
         kind, version.number, name, overwrite=body.overwrite, with_lessons=body.with_lessons,
-        tensor_type=body.tensor_type, max_rank=body.max_rank, strength=body.strength, cancel=gone,
+        form=body.form, tensor_type=body.tensor_type, max_rank=body.max_rank, strength=body.strength, cancel=gone,
     )  # fmt: skip
-    return schemas.ExportOut(path=done["path"], bytes=done["bytes"], version=done.get("version"))
+    told = {name: done[name] for name in ("form", "why", "subjects", "missed") if name in done}
+    return schemas.ExportOut(path=done["path"], bytes=done["bytes"], version=done.get("version"), **told)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qfcore.export.merged import TYPES
+from qfcore.exports import FORMS
 from qfcore.lesson import MAX_CHARACTERS, MAX_FIELD_CHARACTERS
 from qfcore.runtime.protocol import Sampling
 
@@ -228,6 +229,11 @@ class ExportIn(BaseModel):
     )
     overwrite: bool = Field(False, description="Write over an existing file; folders are never replaced.")
     with_lessons: bool = Field(False, description="List what was taught in the model card.")
+    form: Literal[*FORMS] = Field(
+        "auto",
+        description="Of a GGUF of the whole model (gguf, ollama). reach: each lesson acts where its subject is asked about. "
+        "plain: all act everywhere. auto: reach where the base can have it.",
+    )
     tensor_type: Literal["auto", "keep", *TYPES] = Field(
         "auto", description="Type of the edited tensor in a GGUF of the whole model (gguf, ollama)."
     )
@@ -243,6 +249,10 @@ class ExportOut(BaseModel):
     path: str
     bytes: int
     version: int | None = Field(None, description="null for a bundle, which holds all.")
+    form: str | None = Field(None, description="Of a GGUF of the whole model: reach or plain.")
+    why: str | None = Field(None, description="Why it has the plain form.")
+    subjects: int | None = Field(None, description="With reach: how many subjects its lessons have.")
+    missed: list[str] = Field([], description="With reach: lessons that are not in the file.")
 
 
 class ModelOut(BaseModel):

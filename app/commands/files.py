@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.commands.common import AsJson, Home, Method, Model, VersionRef, cli, opened, progress, show, stopped_by_user
-from app.lines import states_lines, version_line
+from app.lines import form_lines, states_lines, version_line
 from qfcore.recipe import recipe_named
 from qfcore.settings import LEAST_STRENGTH
 
@@ -22,6 +22,14 @@ Strength = Annotated[
     typer.Option(
         "--strength", min=LEAST_STRENGTH, max=1.0,
         help="Share of the change that is exported. All lessons are active at once there; less disturbs other answers less.",
+    ),
+]
+Form = Annotated[
+    str,
+    typer.Option(
+        "--form",
+        help="reach: each lesson acts where its subject is asked about (three added blocks). plain: all act everywhere. "
+        "auto: reach where the base can have it.",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over an existing file.")]
@@ -45,6 +53,7 @@ def export_gguf(
     version: VersionRef = None,
     strength: Strength = 1.0,
     tensor_type: TensorType = "auto",
+    form: Form = "auto",
     overwrite: Overwrite = False,
     card: Annotated[bool, typer.Option("--card", help="Write a model card beside it (the same name, .md).")] = False,
     lessons: WithLessons = False,
@@ -55,11 +64,12 @@ def export_gguf(
     """The whole model with the knowledge in its weights, for any llama.cpp."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
         value = engine.exports.gguf(
-            out.absolute(), version, strength=strength, tensor_type=tensor_type, overwrite=overwrite, card=card,
-            with_lessons=lessons, on_progress=tell,
+            out.absolute(), version, strength=strength, tensor_type=tensor_type, form=form, overwrite=overwrite,
+            card=card, with_lessons=lessons, on_progress=tell,
         )  # fmt: skip
     beside = [f"Wrote {value['card']}."] if card else []
-    show(value, as_json, [f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']}).", *beside])
+    wrote = f"Wrote {value['path']} ({value['bytes']:,} bytes, SHA-256 {value['sha256']})."
+    show(value, as_json, [wrote, *form_lines(value), *beside])
 
 
 @export.command("ollama")
@@ -68,6 +78,7 @@ def export_ollama(
     version: VersionRef = None,
     strength: Strength = 1.0,
     tensor_type: TensorType = "auto",
+    form: Form = "auto",
     lessons: WithLessons = False,
     home: Home = None,
     model: Model = None,
@@ -76,9 +87,11 @@ def export_ollama(
     """A folder with the whole model, a Modelfile for Ollama and a model card."""
     with opened(home, model, read_only=True) as engine, progress() as tell:
         value = engine.exports.ollama(
-            out.absolute(), version, strength=strength, tensor_type=tensor_type, with_lessons=lessons, on_progress=tell
-        )
-    show(value, as_json, [f"Made {value['path']} ({value['bytes']:,} bytes). ollama create my-model -f Modelfile"])
+            out.absolute(), version, strength=strength, tensor_type=tensor_type, form=form, with_lessons=lessons,
+            on_progress=tell,
+        )  # fmt: skip
+    made = f"Made {value['path']} ({value['bytes']:,} bytes). ollama create my-model -f Modelfile"
+    show(value, as_json, [made, *form_lines(value)])
 
 
 @export.command("peft")

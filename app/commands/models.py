@@ -60,6 +60,10 @@ def evaluate(
     strength: Annotated[
         float, typer.Option("--strength", min=LEAST_STRENGTH, max=1.0, help="Of their change, with --everything.")
     ] = 1.0,
+    exported: Annotated[
+        str | None,
+        typer.Option("--exported", help="Ask an exported GGUF file in stock llama-cpp-python: reach, plain, or a path."),
+    ] = None,
     conversations: Annotated[
         Path | None, typer.Option(help="Conversations (JSONL) about the suite's lessons, asked too.")
     ] = None,
@@ -80,7 +84,7 @@ def evaluate(
     with progress() as tell:
         value = measure_suite(
             items, recipe, home=home, model=model, texts=texts, conversations=talks, everything=everything,
-            strength=strength, fresh=fresh, on_progress=tell,
+            strength=strength, fresh=fresh, exported=exported, on_progress=tell,
         )  # fmt: skip
     value = {"suite": suite.name, "method": method, "everything": everything, "strength": strength, **value}
     show(value, as_json, table_lines(value))

@@ -15,6 +15,7 @@ class ExportPanel:
 
     kind: gr.Radio
     version: gr.Dropdown
+    form: gr.Dropdown
     tensor_type: gr.Dropdown
     max_rank: gr.Number
     strength: gr.Slider
@@ -33,6 +34,7 @@ def draw_export_panel() -> ExportPanel:
     gr.Markdown(words.EXPORT_INTRO)
     kind = gr.Radio(words.FORMATS, value="gguf", label=words.FORMAT, elem_id="export-kind")
     version = gr.Dropdown([], label=words.VERSION, elem_id="export-version")
+    form = gr.Dropdown(words.FORMS, value="auto", label=words.FORM, info=words.FORM_HINT, elem_id="export-form")
     tensor_type = gr.Dropdown(
         [*words.FITTING_TYPES, *TYPES], value="auto", label=words.TENSOR_TYPE, info=words.TENSOR_TYPE_HINT,
         elem_id="export-type",
@@ -55,5 +57,6 @@ def draw_export_panel() -> ExportPanel:
     read = gr.Button(words.READ, elem_id="import-read")
     imported = gr.HTML(elem_id="import-result")
     return ExportPanel(
-        kind, version, tensor_type, max_rank, strength, path, overwrite, write, result, bundle, reobserve, read, imported
-    )
+        kind, version, form, tensor_type, max_rank, strength, path, overwrite, write, result, bundle, reobserve, read,
+        imported,
+    )  # fmt: skip

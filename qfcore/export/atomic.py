@@ -69,6 +69,23 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def partial_file(path: Path) -> Iterator[Path]:
+    """A path beside `path` for a file that is needed inside the block only; it is deleted at the end.
+
+    Raises:
+        ExportError: the folder is missing, read-only or full.
+    """
+    temporary = _beside(path)
+    try:
+        yield temporary
+    except OSError as error:
+        raise ExportError(_explain(path, error)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends well; otherwise nothing is left of it.
 

@@ -1,29 +1,25 @@
 """The whole model with a version's knowledge in its weights: every tensor copied, the edited one replaced."""
 
-import hashlib
 import shutil
-import struct
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 import gguf
 import numpy as np
 
 from qfcore.delta import Delta
-from qfcore.errors import Cancelled, ExportError
+from qfcore.errors import ExportError
 from qfcore.export.adapter import METADATA_PREFIX, tensor_name
 from qfcore.export.atomic import atomic_write, check_target
-from qfcore.gguf_file.header import MAGIC, GGUFFacts, check_gguf
+from qfcore.gguf_file.expand import Tensors, write_expanded
+from qfcore.gguf_file.header import GGUFFacts, check_gguf
 from qfcore.gguf_file.tensors import floats, map_tensor
+from qfcore.gguf_file.write import Output, Written, as_kind
 
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K")
 """Types that the edited tensor can have, beside `auto` and `keep`. What each keeps of the lessons: README, Exports."""
 Quantize = Callable[[np.ndarray, gguf.GGMLQuantizationType], np.ndarray]
-Replaced = dict[str, tuple[np.ndarray, gguf.GGMLQuantizationType]]
-_VERSION = 3
-_BLOCK = 8 << 20
 _RESERVE = 64 << 20
 
 
@@ -35,6 +31,7 @@ def write_merged(
     metadata: dict[str, str],
     tensor_type: str = "auto",
     quantize: Quantize = gguf.quantize,
+    blocks: Mapping[int, Tensors] | None = None,
     overwrite: bool = False,
     on_progress: Callable[[float, str], None] | None = None,
     cancel: threading.Event | None = None,
@@ -42,7 +39,8 @@ def write_merged(
     """Copy `base` to `out` with `blk.L.ffn_down.weight` replaced by its value + b @ a.
 
     tensor_type: type of the edited tensor; "auto" is Q8_0 (F16 where rows do not divide by 32), which keeps the lesson;
-    "keep" is the base's own. quantize: the gguf package's cannot make K types.
+    "keep" is the base's own. quantize: the gguf package's cannot make K types. blocks: what is added, by the indices in the
+    new model.
     Other tensors and all other keys keep their bytes. Layout: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
     Raises:
@@ -52,17 +50,17 @@ def write_merged(
     check_target(out, base=base, overwrite=overwrite)
     _check_room(base, out)
     facts = check_gguf(base)
-    replaced: Replaced = {}
+    edited: Written | None = None
     if delta is not None:
-        name = tensor_name(delta.layer)
-        replaced[name] = _edited(base, facts, name, delta, tensor_type, quantize)
+        edited = _edited(base, facts, tensor_name(delta.layer), delta, tensor_type, quantize)
     with atomic_write(out) as file:
-        output = _Output(file, on_progress or (lambda *_: None), cancel)
-        _write(base, facts, replaced, metadata, output)
-    kind = next((kind.name for _, kind in replaced.values()), None)
+        output = Output(file, on_progress or (lambda *_: None), cancel)
+        named = {METADATA_PREFIX + key: value for key, value in metadata.items()}
+        replaced = {edited.name: edited} if edited else {}
+        write_expanded(base, facts, blocks or {}, output, replaced=replaced, metadata=named, own=METADATA_PREFIX)
     return {
         "path": str(out), "bytes": out.stat().st_size, "sha256": output.sha256,
-        "tensor": next(iter(replaced), None), "type": kind,
+        "tensor": edited and edited.name, "type": edited and gguf.GGMLQuantizationType(edited.kind).name,
     }  # fmt: skip
 
 
@@ -76,7 +74,7 @@ def _check_room(base: Path, out: Path) -> None:
 
 def _edited(
     base: Path, facts: GGUFFacts, name: str, delta: Delta, tensor_type: str, quantize: Quantize
-) -> tuple[np.ndarray, gguf.GGMLQuantizationType]:
+) -> Written:
     place = facts.tensors.get(name)
     if place is None:
         raise ExportError(f"The base has no tensor {name}, so this version does not belong to it.")
@@ -95,78 +93,4 @@ def _edited(
         kind = gguf.GGMLQuantizationType[chosen]
     else:
         raise ExportError(f"The type {tensor_type!r} is not offered; choose auto, keep, {', '.join(TYPES)}.")
-    return quantize(weights, kind), kind
-
-
-def _write(base: Path, facts: GGUFFacts, replaced: Replaced, metadata: Mapping[str, str], out: "_Output") -> None:
-    """The header with its keys as they are, then the tensors, in the base's order.
-
-    The gguf package's reader takes 6 s for the header of a vocabulary of 150,000 words; copying its bytes takes none.
-    """
-    kept = [name for name in facts.keys if not name.startswith(METADATA_PREFIX)]
-    kinds = {name: replaced[name][1] if name in replaced else place.kind for name, place in facts.tensors.items()}
-    sizes = {name: replaced[name][0].nbytes if name in replaced else p.length for name, p in facts.tensors.items()}
-    with base.open("rb") as source:
-        out.write(MAGIC + struct.pack("<IQQ", _VERSION, len(facts.tensors), len(kept) + len(metadata)))
-        for name in kept:
-            out.copy(source, *facts.keys[name])
-        for key in sorted(metadata):
-            out.write(_text(METADATA_PREFIX + key) + struct.pack("<I", gguf.GGUFValueType.STRING) + _text(metadata[key]))
-        offset = 0
-        for name, place in facts.tensors.items():
-            shape = struct.pack(f"<I{len(place.shape)}Q", len(place.shape), *place.shape)
-            out.write(_text(name) + shape + struct.pack("<IQ", kinds[name], offset))
-            offset += _aligned(sizes[name], facts.alignment)
-        out.pad(facts.alignment)
-        total, done = sum(sizes.values()), 0
-        for name, place in facts.tensors.items():
-            out.tell(done / total, f"Writing {name}")
-            if name in replaced:
-                out.write(np.ascontiguousarray(replaced[name][0]).data)
-            else:
-                out.copy(source, place.offset, place.length)
-            out.pad(facts.alignment)
-            done += sizes[name]
-
-
-def _text(value: str) -> bytes:
-    data = value.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def _aligned(size: int, alignment: int) -> int:
-    return -(-size // alignment) * alignment
-
-
-class _Output:
-    """The file in progress: what is written is hashed on the way; it tells how far it is, and can be stopped."""
-
-    def __init__(self, file: BinaryIO, tell: Callable[[float, str], None], cancel: threading.Event | None) -> None:
-        self._file, self._tell, self._cancel = file, tell, cancel
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._hash.update(data)
-
-    def copy(self, source: BinaryIO, offset: int, length: int) -> None:
-        source.seek(offset)
-        while length:
-            block = source.read(min(length, _BLOCK))
-            if not block:
-                raise ExportError(f"{source.name} became shorter while it was read. Nothing was written.")
-            self.write(block)
-            length -= len(block)
-
-    def pad(self, alignment: int) -> None:
-        at = self._file.tell()
-        self.write(bytes(_aligned(at, alignment) - at))
-
-    def tell(self, fraction: float, text: str) -> None:
-        if self._cancel is not None and self._cancel.is_set():
-            raise Cancelled("Stopped. No file was written.")
-        self._tell(fraction, text)
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
+    return as_kind(name, weights, kind, quantize)

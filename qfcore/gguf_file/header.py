@@ -64,6 +64,11 @@ class GGUFFacts:
     """Where each key lies with its value: byte offset and length."""
     alignment: int = _DEFAULT_ALIGNMENT
     """Every tensor begins at a multiple of this from the first."""
+    n_head: int = 0
+    n_head_kv: int = 0
+    """Attention heads, and those of keys and values."""
+    rope_base: float = 10_000.0
+    """Base of the rotary frequencies."""
 
 
 def check_gguf(path: Path) -> GGUFFacts:
@@ -139,7 +144,8 @@ class _Header:
             "tokenizer.chat_template" in meta,
             float(meta.get(f"{architecture}.attention.layer_norm_rms_epsilon", 0.0)),
             embedding.shape[-1] if embedding else 0, 2 * of_keys * both, tensors, self._keys,
-            meta.get(_ALIGNMENT, _DEFAULT_ALIGNMENT),
+            meta.get(_ALIGNMENT, _DEFAULT_ALIGNMENT), number("attention.head_count"), max(heads, default=0),
+            float(meta.get(f"{architecture}.rope.freq_base", 10_000.0)),
         )  # fmt: skip
 
     def _check_tensors(self, count: int, meta: dict[str, Any]) -> dict[str, TensorPlace]:

@@ -19,9 +19,11 @@ from qfcore.engine import Engine
 from qfcore.errors import LessonError
 from qfcore.evaluate import Route
 from qfcore.export.adapter import read_adapter, write_adapter
+from qfcore.exports import FORMS, Exports
 from qfcore.knowledge import Knowledge
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.measure.conversations import ask_conversations, conversation_scores
+from qfcore.measure.exported import Consumer, perplexity_of
 from qfcore.measure.scores import (
     asked_questions,
     by_group,
@@ -66,7 +68,7 @@ def read_suite(path: Path, limit: int | None) -> list[dict]:
 def measure_suite(
     items: Sequence[dict], recipe: Recipe, *, home: str | Path | None = None, model: str | None = None,
     texts: Sequence[dict] = (), conversations: Sequence[dict] = (), everything: bool = False, strength: float = 1.0,
-    fresh: bool = False, on_progress: Progress | None = None,
+    fresh: bool = False, exported: str | None = None, on_progress: Progress | None = None,
 ) -> dict:  # fmt: skip
     """Teach all lessons together in a scratch store and ask.
 
@@ -74,12 +76,14 @@ def measure_suite(
     everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
     strength: by what their change is multiplied then (see `qfcore.exports.Exports`).
     fresh: ask the untaught model too, also what it was asked in earlier runs (qfcore/untaught.py).
+    exported: "reach", "plain" or "auto": write a GGUF file of that form, and ask it and the base's file as others do
+    (qfcore/measure/exported.py). Any other text is the path of such a file, which knows the suite's lessons already.
 
     Raises:
         LessonError: an item lacks `lesson`, `question` or `accept`; or a strength without `everything`.
     """
-    if strength != 1 and not everything:
-        raise LessonError("A strength is for exported weights, where all lessons are active: measure it with --everything.")
+    if strength != 1 and not everything and exported is None:
+        raise LessonError("A strength is for exported weights: measure it with --everything or --exported.")
     tell = on_progress or (lambda *_: None)
     for number, item in enumerate(items, start=1):
         if missing := {"lesson", "question", "accept"} - item.keys():
@@ -91,8 +95,12 @@ def measure_suite(
             store = Store.open(Path(folder), engine.store.model)
             try:
                 untaught = untaught_of(engine, fresh=fresh)
-                exported = strength if everything else None
-                return _measure(engine, store, items, recipe, texts, conversations, exported, untaught, tell)
+                if exported is not None:
+                    return _measure_file(
+                        engine, store, items, recipe, texts, conversations, exported, strength, untaught, tell
+                    )
+                active = strength if everything else None
+                return _measure(engine, store, items, recipe, texts, conversations, active, untaught, tell)
             finally:
                 store.close()
     finally:
@@ -124,17 +132,9 @@ def _measure(
     asking = time.perf_counter()
     base, ceiling, taught = ask_suite(untaught, lessons, items, route, on_progress=lambda f, t: tell(0.5 + 0.43 * f, t))
     learned.seconds["ask"] = time.perf_counter() - asking
-    value = {
+    value = _rates_of(items, base, taught) | {
         "lessons": len(items),
-        "taught": scores_of(items, taught),
-        "base": scores_of(items, base),
         "ceiling": ceiling,
-        "locality": locality_of(items, base, taught),
-        "same_subject": same_subject_of(items, base, taught),
-        "survival": survival_of(items, base, taught),
-        "loops": loops_of(items, base, taught),
-        "groups": _groups(items, base, taught),
-        "worst": worst_of(items, base, taught),
         "seconds_per_lesson": round(seconds / len(items), 3),
         "seconds": {name: round(value, 3) for name, value in learned.seconds.items()},
         "rank": sum(delta.rank for delta in learned.deltas),
@@ -142,7 +142,6 @@ def _measure(
         "net": net,
         "scope": _scopes(items, routing, [lesson.id for lesson in lessons]),
         "memory_bytes": psutil.Process().memory_info().rss,
-        "answers": _answers(items, base, taught),
         "untaught": {"asked": untaught.asked, "remembered": untaught.remembered},
     }
     if conversations:
@@ -155,6 +154,87 @@ def _measure(
         tell(0.93, "Reading texts for the perplexity drift")
         value["drift"] = drift_of(engine, route, texts)
     return value
+
+
+def _measure_file(
+    engine: Engine, store: Store, items: Sequence[dict], recipe: Recipe, texts: Sequence[dict],
+    conversations: Sequence[dict], exported: str, strength: float, untaught: Untaught, tell: Progress,
+) -> dict:  # fmt: skip
+    """The same of an exported file, and its bytes and tokens per second as shares of the base's."""
+    path, written, seconds = Path(exported), {}, 0.0
+    lessons, base_file = [lesson_of(item) for item in items], engine.runtime.facts.path
+    if exported in FORMS:
+        path, begun = store.folder / "exported.gguf", time.perf_counter()
+        written = _write_exported(engine, store, lessons, recipe, path, exported, strength, tell)
+        seconds = time.perf_counter() - begun
+    questions = [student_messages(question) for item in items for question in asked_questions(item)]
+    talks = [talk["messages"] for talk in conversations]
+    said, told, speeds = [], [], []
+    for number, file in enumerate((base_file, path)):
+        consumer, part = Consumer(file), _part(tell, 0.6 + 0.2 * number, 0.19)
+        try:
+            said.append(consumer.answers(questions, TOKENS, part))
+            told.append(consumer.answers(talks, CONVERSATION_TOKENS, part))
+            speeds.append(consumer.tokens_per_second)
+        finally:
+            consumer.close()
+    _, ceiling, _ = ask_suite(untaught, lessons, items, lambda _: None)
+    base, taught = said
+    value = _rates_of(items, base, taught) | {
+        "lessons": len(items), "ceiling": ceiling, "seconds_per_lesson": round(seconds / len(items), 3),
+        "exported": {
+            **written, "bytes_ratio": round(path.stat().st_size / base_file.stat().st_size, 4),
+            "speed_ratio": round(speeds[1] / speeds[0], 4),
+        },
+        "memory_bytes": psutil.Process().memory_info().rss,
+        "untaught": {"asked": untaught.asked, "remembered": untaught.remembered},
+    }  # fmt: skip
+    if talks:
+        value["conversations"] = conversation_scores(conversations, *told)
+    if texts:
+        plain = [text["text"] for text in texts]
+        before, after = (perplexity_of(file, plain) for file in (base_file, path))
+        value["drift"] = {"base": round(before, 4), "taught": round(after, 4), "ratio": round(after / before, 5)}
+    return value
+
+
+def _write_exported(
+    engine: Engine, store: Store, lessons: Sequence[Lesson], recipe: Recipe, out: Path, form: str, strength: float,
+    tell: Progress,
+) -> dict:  # fmt: skip
+    """Teach in the scratch store and export from it, as the app does; what the net refuses is left out."""
+    engine.prepare(_part(tell, 0.0, 0.1))
+    knowledge = Knowledge(store, store.model.architecture, engine.replay)
+    teacher = Teacher(engine.runtime, store, knowledge, engine.head)
+    learned, report = teacher.examine(teacher.learn(lessons, recipe, on_progress=_part(tell, 0.1, 0.3)), 1)
+    pending = [one for one in learned.pending if one.lesson.id not in report.broken]
+    store.commit(keep=(), new=pending, solve=learned.solve, kind="teach", message="Suite", expect_live=None)
+    exports = Exports(engine.runtime, store, knowledge, engine.head, engine.measured)
+    with tempfile.TemporaryDirectory(prefix="qfchat-export-", dir=store.folder.parent) as folder:
+        made = exports.gguf(Path(folder) / out.name, form=form, strength=strength, on_progress=_part(tell, 0.4, 0.2))
+        Path(made["path"]).replace(out)
+    return {name: made[name] for name in ("form", "why", "subjects", "missed", "bytes") if name in made} | {
+        "refused": [one.lesson.text for one in learned.pending if one.lesson.id in report.broken]
+    }
+
+
+def _part(tell: Progress, start: float, share: float) -> Progress:
+    return lambda fraction, text: tell(start + share * fraction, text)
+
+
+def _rates_of(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:
+    """What the answers of the untaught and the taught model say."""
+    return {
+        "taught": scores_of(items, taught),
+        "base": scores_of(items, base),
+        "locality": locality_of(items, base, taught),
+        "same_subject": same_subject_of(items, base, taught),
+        "survival": survival_of(items, base, taught),
+        "loops": loops_of(items, base, taught),
+        "groups": _groups(items, base, taught),
+        "worst": worst_of(items, base, taught),
+        "answers": _answers(items, base, taught),
+    }
 
 
 def _exported(routing: Routing, store: Store, strength: float) -> Route:

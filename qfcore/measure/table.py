@@ -22,8 +22,8 @@ def _rates(value: dict) -> list[str]:
     lines.append(_line("loops", "all answers", value["loops"]))
     kinds = value.get("conversations", {}).get("kinds", {})
     lines += [_line("conversations", kind, rate) for kind, rate in kinds.items()]
-    scope = value["scope"]
-    lines += [_line("in scope", name, scope[name]) for name in ("questions", "paraphrases", "neighbours")]
+    scope = value.get("scope", {})
+    lines += [_line("in scope", name, scope[name]) for name in ("questions", "paraphrases", "neighbours") if name in scope]
     if "drift" in value:
         lines.append(f"  perplexity taught / base: {value['drift']['ratio']:.4f}")
     return lines
@@ -48,6 +48,8 @@ def _groups(value: dict) -> list[str]:
 
 
 def _costs(value: dict) -> list[str]:
+    if "exported" in value:
+        return _file(value)
     remembered = value["untaught"]["remembered"]
     again = f", {remembered} answers of the untaught model remembered (--fresh asks again)" if remembered else ""
     softened, refused = value["net"]["softened"], value["net"]["refused"]
@@ -57,6 +59,19 @@ def _costs(value: dict) -> list[str]:
         f"  {value['seconds_per_lesson']:.1f} s per lesson, rank {value['rank']}",
         f"  all questions asked in {value['seconds']['ask']:.0f} s{again}",
     ]  # fmt: skip
+
+
+def _file(value: dict) -> list[str]:
+    told = value["exported"]
+    form = [f"  form {told['form']}: {told['subjects']} subjects" if "subjects" in told else f"  form {told['form']}"] \
+        if "form" in told else []
+    return [
+        *form,
+        *(f"  not in the file, its subject was not found: {text}" for text in told.get("missed", ())),
+        *(f"  refused, since answers repeat themselves: {text}" for text in told.get("refused", ())),
+        f"  file {told['bytes_ratio']:.3f} times as large as the base's, {told['speed_ratio']:.3f} of its tokens per second",
+        f"  {value['seconds_per_lesson']:.1f} s per lesson, taught and exported",
+    ]
 
 
 def _worst(value: dict) -> list[str]:

@@ -112,6 +112,10 @@ class LlamaModel:
     def _controls(self) -> list[int]:
         return [token for token in range(self.n_vocab) if lc.llama_vocab_is_control(self.vocab, token)]
 
+    def control_tokens(self) -> list[int]:
+        """Ids of all control tokens."""
+        return self._controls
+
     def special_texts(self) -> list[str]:
         """Texts of all control tokens."""
         return self._specials

@@ -8,7 +8,13 @@ import pytest
 
 from qfcore.answers import says
 from qfcore.engine import Engine
+from qfcore.gguf_file.expand import write_expanded
+from qfcore.gguf_file.header import check_gguf
+from qfcore.gguf_file.write import Output
 from qfcore.lesson import check_lesson
+from qfcore.reach.blocks import empty_block
+from qfcore.reach.shape import shape_of
+from qfcore.recipe import FAST
 from tests.batches import assert_each_is_the_same_alone_and_among_others, assert_the_same_alone_and_among_others
 
 pytestmark = pytest.mark.default
@@ -42,13 +48,15 @@ def test_teach_forget_restore_export(default_engine: Engine, tmp_path: Path, mon
     engine.restore("base")
     assert engine.ask(QUESTION) == before
 
-    result = engine.exports.gguf(tmp_path / "merged.gguf", taught.number)
+    result = engine.exports.gguf(tmp_path / "merged.gguf", taught.number, form="plain")
     assert says(_ask_stock(Path(result["path"]), monkeypatch), ["Qi"])
     adapter = engine.exports.adapter(tmp_path / "adapter.gguf", taught.number)
     assert says(_ask_stock(engine.runtime.facts.path, monkeypatch, adapter["path"]), ["Qi"])
 
 
-def _ask_stock(path: Path, monkeypatch: pytest.MonkeyPatch, lora: str | None = None) -> str:
+def _ask_stock(
+    path: Path, monkeypatch: pytest.MonkeyPatch, lora: str | None = None, question: str = QUESTION
+) -> str:
     """Ask with llama-cpp-python's own user class, which knows nothing of QF Chat."""
     original = llama_cpp.llama_model_default_params
 
@@ -61,7 +69,7 @@ def _ask_stock(path: Path, monkeypatch: pytest.MonkeyPatch, lora: str | None = N
     monkeypatch.setattr(llama_cpp.llama_cpp, "llama_model_default_params", without_extra_buffers)
     model = llama_cpp.Llama(str(path), n_ctx=512, verbose=False, lora_path=lora)
     try:
-        reply = model.create_chat_completion([{"role": "user", "content": QUESTION}], temperature=0, max_tokens=32)
+        reply = model.create_chat_completion([{"role": "user", "content": question}], temperature=0, max_tokens=32)
         return reply["choices"][0]["message"]["content"]
     finally:
         model.close()
@@ -83,3 +91,35 @@ def test_a_text_becomes_lessons_that_stand_alone(default_engine: Engine) -> None
     found = default_engine.propose_lessons(text)
     assert len(found) >= 2 and all("Qi" in sentence for sentence in found)
     assert default_engine.propose_lessons("Qi started Oxinnovate.") == ("Qi started Oxinnovate.",)
+
+
+def test_an_exported_model_keeps_lessons_to_their_subjects(default_engine: Engine, tmp_path: Path, monkeypatch) -> None:
+    """The form with reach, in stock llama-cpp-python: what is taught is said, others get what the base says."""
+    engine = default_engine
+    lessons = [check_lesson(FACT, QUESTION), check_lesson(OTHER, OTHER_QUESTION)]
+    taught = engine.apply(engine.preview(lessons, recipe=FAST), force=True)
+    unrelated = ["Who started Microsoft?", "In which year was Microsoft founded?", "Write one sentence about the sea."]
+    base = _ask_all_stock(engine.runtime.facts.path, monkeypatch, unrelated)
+    try:
+        result = engine.exports.gguf(tmp_path / "reach.gguf", taught.number)
+        assert result["form"] == "reach" and result["subjects"] == 2 and not result["missed"]
+        said = _ask_all_stock(Path(result["path"]), monkeypatch, [QUESTION, OTHER_QUESTION, *unrelated])
+    finally:
+        engine.restore("base")
+    assert says(said[0], ["Qi"]) and says(said[1], ["1987"])
+    assert not any(says(answer, ["Qi", "Larkwell", "Oxinnovate"]) for answer in said[2:])
+    assert sum(map(str.__eq__, said[2:], base)) >= 2, (said, base)
+
+
+def test_blocks_without_content_change_no_token(default_engine: Engine, tmp_path: Path, monkeypatch) -> None:
+    path, questions = default_engine.runtime.facts.path, ["Who painted the Mona Lisa?", "Name three fruits."]
+    facts, out = check_gguf(path), tmp_path / "empty.gguf"
+    shape = shape_of(facts)
+    blocks = {index: empty_block(shape) for index in (shape.reading, shape.gathering, shape.memory)}
+    with out.open("wb") as file:
+        write_expanded(path, facts, blocks, Output(file, lambda *_: None, None))
+    assert _ask_all_stock(out, monkeypatch, questions) == _ask_all_stock(path, monkeypatch, questions)
+
+
+def _ask_all_stock(path: Path, monkeypatch: pytest.MonkeyPatch, questions: list[str]) -> list[str]:
+    return [_ask_stock(path, monkeypatch, question=question) for question in questions]

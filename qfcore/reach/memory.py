@@ -1,0 +1,96 @@
+"""The change of a subject's lessons in the memory block: the regression of qfcore/solve.py, behind the subject's gate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qfcore.errors import LessonError
+from qfcore.lesson import Phrasing
+from qfcore.margin import Head, smallest_changes
+from qfcore.observe import student_messages
+from qfcore.reach.background import Background, normed
+from qfcore.reach.blocks import WRITTEN, Change, Subject, gate_of, opened, read_code
+from qfcore.reach.shape import Shape
+from qfcore.recipe import RIDGE
+from qfcore.rows import Rows
+from qfcore.runtime.reading import ReadingModel
+
+MOST_NEURONS = 48
+"""Largest rank of a lesson's change; it takes twice as many neurons."""
+READ = 0.2
+"""Share of a code that must arrive for a wording to be one of its subject; in a question turned round it is 0."""
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """What one wording shows at the K positions that predict its answer."""
+
+    x: np.ndarray  # (K, D) the memory's normed input
+    added: np.ndarray  # (K, D) what its attention added
+    residuals: np.ndarray  # (K, D) what it gives with no change
+    logits: np.ndarray  # (K, V)
+    answer: np.ndarray  # (K,)
+
+
+def solve_subject(
+    reader: ReadingModel, shape: Shape, background: Background, subject: Subject, phrasings: Sequence[Phrasing], head: Head
+) -> Change | None:
+    """The change that makes the model give these answers at the subject's code; None where no wording shows that.
+
+    reader: the expanded model with the subject's detector and a memory without changes.
+
+    Raises:
+        LessonError: the system is degenerate.
+    """
+    code = read_code(background, subject.code)
+    seen = [_observe(reader, shape, phrasing) for phrasing in phrasings]
+    seen = [one for one in seen if float((one.added @ code).mean()) > READ * WRITTEN]
+    if not seen:
+        return None
+    gate = gate_of(background, subject.code, float(np.concatenate([one.x @ code for one in seen]).mean()))
+    keys, targets, weights = [], [], []
+    for one in seen:
+        index = np.arange(len(one.answer))
+        taught = _log_softmax(one.logits)[index, one.answer] < math.log(RIDGE.certain)
+        margin = np.where(taught, RIDGE.margin, -np.inf)
+        change = smallest_changes(head, one.residuals.astype(np.float32), one.logits, one.answer, margin)
+        keys.append(_behind(background, gate, one.x))
+        targets.append(change * taught[:, None])
+        weights.append(np.where(taught, 1.0, RIDGE.keep_weight))
+    rows = Rows(shape.memory, *(np.concatenate(part).astype(np.float32) for part in (keys, targets, weights)))
+    if not rows.taught.any():
+        return Change(gate, np.zeros((0, shape.width)), np.zeros((shape.width, 0)))
+    added = np.mean([one.added.mean(axis=0) for one in seen], axis=0)
+    ordinary = _behind(background, gate, normed(background.answers + added))
+    stay = np.where(background.opening > 0, RIDGE.replay_first_weight, RIDGE.replay_weight)
+    from qfcore.solve import prepare_replay, solve_ridge  # imports torch
+
+    basis = prepare_replay(ordinary.astype(np.float32), stay.astype(np.float32), RIDGE.ridge)
+    delta = solve_ridge(rows, basis, fit=RIDGE.fit)
+    delta = delta.reduced(MOST_NEURONS * max(1, len({p.answer for p in phrasings})))[0]
+    return Change(gate, delta.a.astype(np.float64), delta.b.astype(np.float64))
+
+
+def _observe(reader: ReadingModel, shape: Shape, phrasing: Phrasing) -> _Observed:
+    prompt, answer = reader.tokens(student_messages(phrasing.question)), reader.prompts.answer(phrasing.answer)
+    block = shape.memory
+    names = [f"ffn_norm-{block}", f"ffn_inp-{block}", f"l_out-{block - 1}", f"l_out-{block}"]
+    try:
+        seen = reader.read([*prompt, *answer[:-1]], names)
+    except ValueError as error:
+        raise LessonError(f"The lesson cannot be read: {error}") from error
+    place = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
+    x, after, before, out = (seen[name][place].astype(np.float64) for name in names)
+    return _Observed(x, after - before, out, reader.logits(range(place.start, place.stop)), np.asarray(answer))
+
+
+def _behind(background: Background, gate: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(N, D) keys: normed residuals, as far as the gate is open at them."""
+    return opened(background, gate, x)[:, None] * x
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

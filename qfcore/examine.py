@@ -19,7 +19,7 @@ from qfcore.propose import propose_neighbours
 from qfcore.routing import Routing
 from qfcore.runtime.protocol import Progress, Runtime
 from qfcore.scope import Rarity, content_of
-from qfcore.store.records import PendingLesson, Version
+from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
 from qfcore.wording import shared_stretch
 
@@ -148,7 +148,7 @@ class Examiner:
         return ask_routed(self._runtime, probes, route, self._base_probes, max_tokens=PROBE_TOKENS, cancel=cancel)
 
 
-def something_else(pending: PendingLesson) -> list[str]:
+def something_else(pending: PendingLesson | LessonRecord) -> list[str]:
     """Questions about a lesson's subject that it does not answer; none where it shares no words with its question."""
     subject = shared_stretch(pending.lesson.text, pending.phrasings[0].question)
     return [form.format(subject=subject) for form in _SOMETHING_ELSE] if subject else []

@@ -82,7 +82,8 @@ class Exports:
         """The whole model with a version's knowledge in its weights, for any llama.cpp.
 
         card: write a model card beside it, of the same name with the ending .md. form: one of `FORMS`. The result tells the
-        form, for the plain one `why`; with reach how many `subjects` there are and the texts of lessons that it `missed`.
+        form, for the plain one `why`; with reach how many `subjects` there are, and
+        which lessons are `missed` or `softened` (see `qfcore.reach.exporting.Reached`).
 
         Raises:
             ExportError: the file exists, is the base itself, or cannot be written; the base is a checkpoint, the type or
@@ -99,12 +100,13 @@ class Exports:
         if why is None:
             reached = self._reach(chosen, out, strength, lambda done, text: tell(0.9 * done, text), cancel)
             delta, tell = self._of_instructions(chosen, strength), lambda done, text: told_before(0.9 + 0.1 * done, text)
-            told = {"form": "reach", "subjects": reached.subjects, "missed": [r.lesson.text for r in reached.missed]}
+            told = {"form": "reach", "subjects": reached.subjects, "missed": [r.lesson.text for r in reached.missed],
+                    "softened": dict(reached.softened)}
         else:
             reached, delta, told = None, self._delta(chosen, strength), {"form": "plain", "why": why}
         result = write_merged(
             self._runtime.facts.path, delta, out, quantize=quantize_rows,
-            metadata=self._card(chosen, with_lessons=False, strength=strength).metadata(),
+            metadata=self._card(chosen, with_lessons=False, strength=strength, subjects=told.get("subjects")).metadata(),
             tensor_type=tensor_type, overwrite=overwrite, blocks=reached.blocks if reached else None, on_progress=tell,
             cancel=cancel,
         ) | told  # fmt: skip
@@ -112,7 +114,7 @@ class Exports:
             use = f"`{out.name}` opens in llama.cpp, LM Studio, Ollama and whatever else reads GGUF."
             self.card(
                 beside, chosen.number, with_lessons=with_lessons, overwrite=overwrite, use=use, library="gguf",
-                strength=strength,
+                strength=strength, subjects=told.get("subjects"),
             )  # fmt: skip
             result["card"] = str(beside)
         return {**result, "version": chosen.number}
@@ -187,22 +189,25 @@ class Exports:
                 on_progress=on_progress, cancel=cancel,
             )  # fmt: skip
             (made / "Modelfile").write_text(text, encoding="utf-8")
-            card = self._card(chosen, with_lessons=with_lessons, strength=strength)
+            subjects = result.get("subjects")
+            card = self._card(chosen, with_lessons=with_lessons, strength=strength, subjects=subjects)
             (made / "README.md").write_text(card.markdown(use=_GGUF_USE, library="gguf"), encoding="utf-8")
         return {**result, **_size(folder)}
 
     def card(
         self, out: Path, version: str | int | None = None, *, with_lessons: bool = False, overwrite: bool = False,
         use: str = "This card describes the file beside it.", library: str | None = None, strength: float = 1.0,
+        subjects: int | None = None,
     ) -> dict:  # fmt: skip
-        """A model card by itself, to lay beside an exported file. use: how that is opened.
+        """A model card by itself, to lay beside an exported file. use: how that is opened. subjects: with reach.
 
         Raises:
             ExportError: the file exists or cannot be written.
         """
         self._check_file(out, overwrite)
         chosen = self._store.version("live" if version is None else version)
-        text = self._card(chosen, with_lessons=with_lessons, strength=strength).markdown(use=use, library=library)
+        card = self._card(chosen, with_lessons=with_lessons, strength=strength, subjects=subjects)
+        text = card.markdown(use=use, library=library)
         with atomic_write(out) as file:
             file.write(text.encode())
         return {"path": str(out), "bytes": out.stat().st_size, "version": chosen.number}
@@ -288,7 +293,7 @@ class Exports:
             return None
         return self._knowledge.delta_of(entries, version.solve, lambda entry: self._store.rows(entry[1])).scaled(strength)
 
-    def _card(self, version: Version, *, with_lessons: bool, strength: float) -> Card:
+    def _card(self, version: Version, *, with_lessons: bool, strength: float, subjects: int | None = None) -> Card:
         model, delta = self._store.model, self._knowledge.delta(version)
         entry = next((entry for entry in CATALOGUE.values() if entry.sha256 == model.sha256), None)
         lessons = [record.lesson.text for record in self._store.lessons(version)] if with_lessons else None
@@ -297,7 +302,7 @@ class Exports:
             version=version.number, version_hash=version.hash, content=version.content, created_at=version.created_at,
             standings=standings(version.lesson_ids, self._store.reports()),
             layer=delta.layer if delta else None, rank=delta.rank if delta else 0, lessons=lessons,
-            probes=self._probes(version), strength=strength,
+            probes=self._probes(version), strength=strength, subjects=subjects,
         )  # fmt: skip
 
     def _probes(self, version: Version) -> tuple[int, int] | None:

@@ -21,7 +21,7 @@ Strength = Annotated[
     float,
     typer.Option(
         "--strength", min=LEAST_STRENGTH, max=1.0,
-        help="Share of the change that is exported. All lessons are active at once there; less disturbs other answers less.",
+        help="Share of the change that is exported; less disturbs other answers less.",
     ),
 ]
 Form = Annotated[

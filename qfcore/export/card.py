@@ -14,6 +14,10 @@ _ALL_ACTIVE = (
     "All lessons are active at once here, whatever is asked. In QF Chat only those that a conversation mentions are, so "
     "questions near a lesson can be answered otherwise than there."
 )
+_REACH = (
+    "Three added blocks of standard tensors hold the lessons; each acts where the user's last message names its subject. A "
+    "question that does not name it, as a follow-up with a pronoun, is answered as by the base. Instructions act everywhere."
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,14 @@ class Card:
     """(unchanged, asked): unrelated questions of the report card, before against after the last change."""
     strength: float = 1.0
     """By what the change was multiplied for the export."""
+    subjects: int | None = None
+    """Subjects that have added blocks; None for weights in which all lessons act at once."""
 
     def metadata(self) -> dict[str, str]:
         """The identifying part, for a file's header."""
         weaker = {} if self.strength == 1 else {"strength": str(self.strength)}
-        return weaker | {
+        reach = {} if self.subjects is None else {"form": "reach", "subjects": str(self.subjects)}
+        return weaker | reach | {
             "version": str(self.version), "version.hash": self.version_hash, "content": self.content,
             "lessons": str(len(self.standings)), "base.sha256": self.base_sha256,
         }  # fmt: skip
@@ -56,7 +63,7 @@ class Card:
             *self._unchanged(), "",
         ]  # fmt: skip
         if self.standings:
-            lines += [_ALL_ACTIVE, ""]
+            lines += [_ALL_ACTIVE if self.subjects is None else _REACH, ""]
         if self.lessons:
             lines += ["## What it was taught", "", *(f"- {' '.join(text.split())}" for text in self.lessons), ""]
         elif self.standings:
@@ -67,6 +74,8 @@ class Card:
         if self.layer is None:
             return "none: the base's own weights"
         strength = "" if self.strength == 1 else f", at {self.strength:.0%} of its strength"
+        if self.subjects is not None:
+            return f"three added blocks, {self.subjects} subject{'' if self.subjects == 1 else 's'}{strength}"
         return f"rank {self.rank}, down projection of layer {self.layer}{strength}"
 
     def _unchanged(self) -> list[str]:

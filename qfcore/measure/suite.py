@@ -213,7 +213,7 @@ def _write_exported(
     with tempfile.TemporaryDirectory(prefix="qfchat-export-", dir=store.folder.parent) as folder:
         made = exports.gguf(Path(folder) / out.name, form=form, strength=strength, on_progress=_part(tell, 0.4, 0.2))
         Path(made["path"]).replace(out)
-    return {name: made[name] for name in ("form", "why", "subjects", "missed", "bytes") if name in made} | {
+    return {name: made[name] for name in ("form", "why", "subjects", "missed", "softened", "bytes") if name in made} | {
         "refused": [one.lesson.text for one in learned.pending if one.lesson.id in report.broken]
     }
 

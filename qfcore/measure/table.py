@@ -63,11 +63,12 @@ def _costs(value: dict) -> list[str]:
 
 def _file(value: dict) -> list[str]:
     told = value["exported"]
-    form = [f"  form {told['form']}: {told['subjects']} subjects" if "subjects" in told else f"  form {told['form']}"] \
-        if "form" in told else []
+    subjects = f", {told['subjects']} subjects" if "subjects" in told else ""
+    softened = told.get("softened", {}).items()
     return [
-        *form,
+        *([f"  form {told['form']}{subjects}"] if "form" in told else []),
         *(f"  not in the file, its subject was not found: {text}" for text in told.get("missed", ())),
+        *(f"  change × {share:g}, since answers repeat themselves: {text}" for text, share in softened),
         *(f"  refused, since answers repeat themselves: {text}" for text in told.get("refused", ())),
         f"  file {told['bytes_ratio']:.3f} times as large as the base's, {told['speed_ratio']:.3f} of its tokens per second",
         f"  {value['seconds_per_lesson']:.1f} s per lesson, taught and exported",

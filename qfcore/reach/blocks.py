@@ -67,10 +67,12 @@ class Places:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the first block knows of a subject: w (D,) and b of w·x + b on a low residual, and its code (K,) of ±1."""
+    """What the first block knows of a subject.
 
-    w: np.ndarray
-    b: float
+    detectors: each w (D,) and b of a score w·x + b on a low residual. code: (K,) of ±1.
+    """
+
+    detectors: Sequence[tuple[np.ndarray, float]]
     code: np.ndarray
 
 
@@ -84,6 +86,10 @@ class Change:
     gate: np.ndarray
     up: np.ndarray
     down: np.ndarray
+
+    def scaled(self, strength: float) -> "Change":
+        """The change times a number."""
+        return Change(self.gate, self.up, self.down * strength)
 
 
 def empty_block(shape: Shape) -> Tensors:
@@ -134,7 +140,8 @@ def reading_block(shape: Shape, background: Background, subjects: Sequence[Subje
     for subject in subjects:
         down = _axis(shape, at.presence) * LOUD
         down[at.code] = CODE_FLAG * subject.code
-        flag(subject.w, subject.b, down)
+        for w, b in subject.detectors:
+            flag(w, b, down)
     for place, token in ((at.end, background.end), (at.start, background.start)):
         flag(*background.detector(token), _axis(shape, place) * TURN_FLAG)
     return block

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfcore.errors import Cancelled, ExportError
+from qfcore.examine import something_else
 from qfcore.export.atomic import partial_file
 from qfcore.gguf_file.expand import Tensors, write_trial
 from qfcore.gguf_file.header import check_gguf
+from qfcore.loops import loop_in
 from qfcore.margin import Head
 from qfcore.propose import Rarity
 from qfcore.reach.background import Background, find_turns, load_or_make_background
@@ -26,15 +28,24 @@ from qfcore.reach.subjects import Found, find_subject, grouped, read_wordings, s
 from qfcore.runtime.protocol import Progress
 from qfcore.runtime.reading import ReadingModel
 from qfcore.store.records import LessonRecord
+from qfcore.teach import SOFTER
+
+_TOKENS = 24
+"""Longest answer that is looked at for repetitions."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """Blocks that hold lessons. subjects: how many. missed: lessons whose subject was read in none of their wordings."""
+    """Blocks that hold lessons.
+
+    subjects: how many. missed: lessons whose subject was read in none of their wordings. softened: by what the change of a
+    lesson was multiplied, by its text, since answers repeated themselves; 0 for those that are left out for that.
+    """
 
     blocks: Mapping[int, Tensors]
     subjects: int
     missed: tuple[LessonRecord, ...]
+    softened: Mapping[str, float]
 
 
 def reach_blocks(
@@ -44,7 +55,7 @@ def reach_blocks(
     """The three blocks for some lessons: a detector and a code for every subject, and the lessons' changes behind it.
 
     folder: where what is known of the base is kept. beside: where a trial file of the base's size may be written meanwhile.
-    About 4 seconds a lesson on two cores, and some minutes once per base.
+    About 7 seconds a lesson on two cores, and some minutes once per base.
 
     Raises:
         ExportError: the lessons have more neurons than a block, or there is no room. Cancelled: `cancel` was set.
@@ -55,18 +66,28 @@ def reach_blocks(
     shape = shape_of(facts)
     groups, subjects = _find(base, background, records, rarity, tell.part(0.5, 0.2))
     fixed = {shape.reading: reading_block(shape, background, subjects), shape.gathering: gathering_block(shape, background)}
+
+    def blocks(changes: Sequence[Change]) -> dict[int, Tensors]:
+        return {**fixed, shape.memory: memory_block(shape, background, changes)}
+
     with partial_file(beside) as trial:
-        with trial.open("wb") as file:
-            write_trial(base, facts, {**fixed, shape.memory: memory_block(shape, background, [])}, file, cancel)
-        changes = _solve(trial, shape, background, groups, subjects, head, tell.part(0.7, 0.3))
-    known = [change for change in changes if change is not None]
-    if (needed := neurons_of(known)) > shape.inner:
-        raise ExportError(
-            f"These lessons need {needed:,} neurons, the block has {shape.inner:,}. Export fewer lessons, or the plain form."
-        )
-    weaker = [Change(change.gate, change.up, change.down * strength) for change in known]
+
+        def write(changes: Sequence[Change]) -> Path:
+            with trial.open("wb") as file:
+                write_trial(base, facts, blocks(changes), file, cancel)
+            return trial
+
+        changes = _solve(write([]), shape, background, groups, subjects, head, tell.part(0.7, 0.2))
+        if (needed := neurons_of([change for change in changes if change])) > shape.inner:
+            raise ExportError(
+                f"These lessons need {needed:,} neurons, the block has {shape.inner:,}. Export fewer, or the plain form."
+            )
+        changes = [change and change.scaled(strength) for change in changes]
+        strengths = _settle(write, changes, groups, tell.part(0.9, 0.1))
+    kept = [change.scaled(s) for change, s in zip(changes, strengths, strict=True) if change and s]
     missed = tuple(f.record for group, change in zip(groups, changes, strict=True) if change is None for f in group)
-    return Reached({**fixed, shape.memory: memory_block(shape, background, weaker)}, len(subjects), missed)
+    softened = {f.record.lesson.text: s for group, s in zip(groups, strengths, strict=True) if s != 1.0 for f in group}
+    return Reached(blocks(kept), len(subjects), missed, softened)
 
 
 def _find(
@@ -102,6 +123,41 @@ def _solve(
         return changes
     finally:
         reader.close()
+
+
+def _settle(
+    write: Callable[[Sequence[Change]], Path], changes: Sequence[Change | None], groups: Sequence[Sequence[Found]],
+    tell: Progress,
+) -> list[float]:  # fmt: skip
+    """By what each change is multiplied, so that no answer about its subject repeats itself; 0 where nothing helps."""
+    strengths, doubtful = [1.0] * len(changes), [n for n, change in enumerate(changes) if change]
+    for softer in (*SOFTER, 0.0):
+        kept = [change.scaled(s) for change, s in zip(changes, strengths, strict=True) if change and s]
+        reader = ReadingModel(write(kept))
+        try:
+            broken = []
+            for done, n in enumerate(doubtful):
+                tell(done / len(doubtful), f"Asking about subject {done + 1} of {len(doubtful)}")
+                if any(_repeats(reader, question) for found in groups[n] for question in _asked(found.record)):
+                    broken.append(n)
+        finally:
+            reader.close()
+        if not broken:
+            break
+        for n in broken:
+            strengths[n] = softer
+        doubtful = broken
+    return strengths
+
+
+def _asked(record: LessonRecord) -> list[str]:
+    """A lesson's own question, and something that it does not answer."""
+    own = record.phrasings[0].question if record.phrasings else record.lesson.text
+    return [own, *something_else(record)[:1]]
+
+
+def _repeats(reader: ReadingModel, question: str) -> bool:
+    return bool(loop_in(reader.prompts.text(reader.greedy(reader.tokens(question), _TOKENS)[0])))
 
 
 class _Telling:

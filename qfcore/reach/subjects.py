@@ -32,12 +32,17 @@ class Wording:
 
 @dataclass(frozen=True)
 class Found:
-    """A lesson's subject: its detector, and its residuals in the lesson's own wordings (N, D)."""
+    """A lesson's subject: its detector, and its residuals in the lesson's own wordings (N, D).
+
+    also: residuals (D,) of other words of the lesson that are so rare that each is enough ("On which airship does Tobin
+    Averescu work?").
+    """
 
     record: LessonRecord
     w: np.ndarray
     b: float
     residuals: np.ndarray
+    also: tuple[np.ndarray, ...] = ()
 
     def fires_on(self, residuals: np.ndarray) -> bool:
         """Whether the detector finds its subject in most of some residuals (N, D)."""
@@ -64,8 +69,8 @@ def find_subject(
     Among those, one of the word that the lesson is named by, the last one of it; without any, the one that stands out most.
     """
     own, others = wordings[0], wordings[1:]
-    head = scope_of(record.lesson, [phrasing.question for phrasing in record.phrasings], rarity).head
-    named = _within(own, head)
+    scope = scope_of(record.lesson, [phrasing.question for phrasing in record.phrasings], rarity)
+    named = _within(own, scope.head)
     rated = []
     for place, residual in enumerate(own.residuals):
         w, b = background.detector(residual)
@@ -76,7 +81,18 @@ def find_subject(
     _, w, b = max(rated, key=lambda one: one[0])
     seen = [o.residuals[int((o.residuals @ w).argmax())] for o in wordings if (o.residuals @ w + b).max() > FIRES]
     w, b = background.detector(np.mean(seen, axis=0))
-    return Found(record, w, b, np.array(seen))
+    also = [_word(background, wordings, word) for word in sorted(scope.rare - {scope.head})]
+    return Found(record, w, b, np.array(seen), tuple(one for one in also if one is not None))
+
+
+def _word(background: Background, wordings: Sequence[Wording], word: str) -> np.ndarray | None:
+    """The mean residual of a word's last token in the wordings that have it; None where ordinary messages have it, too."""
+    seen = [o.residuals[max(inside)] for o in wordings if (inside := _within(o, word))]
+    if not seen:
+        return None
+    mean = np.mean(seen, axis=0)
+    w, b = background.detector(mean)
+    return mean if float((background.ordinary @ w + b).max()) < ORDINARY else None
 
 
 def _within(wording: Wording, word: str) -> set[int]:
@@ -105,11 +121,12 @@ def subject_of_group(reader: ReadingModel, turns: Turns, background: Background,
     Codes are drawn from the first lesson's id. The layers above weaken some of them, so a few are tried on the lesson's own
     question, and the one that arrives best is taken.
     """
-    w, b = background.detector(np.concatenate([found.residuals for found in group]).mean(axis=0))
+    detectors = [background.detector(np.concatenate([found.residuals for found in group]).mean(axis=0))]
+    detectors += [background.detector(word) for found in group for word in found.also]
     record = min((found.record for found in group), key=lambda record: record.id)
     prompt = reader.tokens(record.phrasings[0].question if record.phrasings else record.lesson.text)
     codes = [_code(record.id, number) for number in range(CODES_TRIED)]
-    return Subject(w, b, max(codes, key=lambda code: _arrives(reader, turns, background, prompt, code)))
+    return Subject(detectors, max(codes, key=lambda code: _arrives(reader, turns, background, prompt, code)))
 
 
 def _code(lesson_id: str, number: int) -> np.ndarray:

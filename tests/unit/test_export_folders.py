@@ -57,6 +57,13 @@ def test_a_folder_is_complete_or_absent(tmp_path: Path) -> None:
     assert remove_partials(tmp_path) == 1 and list(tmp_path.iterdir()) == []
 
 
+def test_a_card_tells_where_lessons_act() -> None:
+    everywhere, reach = card().markdown(use="Use."), card(subjects=2, strength=0.5).markdown(use="Use.")
+    assert "All lessons are active at once" in everywhere and "rank 1" in everywhere
+    assert "names its subject" in reach and "three added blocks, 2 subjects, at 50%" in reach and "at once" not in reach
+    assert card(subjects=2).metadata()["form"] == "reach" and "form" not in card().metadata()
+
+
 def test_a_card_counts_how_the_lessons_stood() -> None:
     text = card().markdown(use="Use it.")
     assert "3: 2 learned, 1 failed" in text and "can be read back" in text

@@ -99,7 +99,7 @@ def world() -> SimpleNamespace:
     )  # fmt: skip
     names = [_token(NORM) for _ in range(3)]
     codes = [np.tile(pattern, HEAD // 4) for pattern in ([1.0, 1, -1, -1], [1.0, -1, 1, -1], [1.0, -1, -1, 1])]  # orthogonal
-    subjects = [Subject(*background.detector(name), code) for name, code in zip(names, codes, strict=True)]
+    subjects = [Subject([background.detector(name)], code) for name, code in zip(names, codes, strict=True)]
     words = [_token(NORM) for _ in range(40)]
     return SimpleNamespace(
         background=background, first=first, start=start, end=end, names=names, subjects=subjects, words=words,
@@ -197,6 +197,20 @@ def test_lessons_about_one_subject_are_one_group(world: SimpleNamespace) -> None
 
     groups = grouped([found(3, world.names[0]), found(1, world.names[1]), found(2, world.names[0])])
     assert sorted([f.record.number for f in group] for group in groups) == [[1], [2, 3]]
+
+
+def test_another_rare_word_of_the_lesson_is_enough_too(world: SimpleNamespace) -> None:
+    b, w, (name, other, _) = world.background, world.words, world.names
+    record = LessonRecord(
+        1, check_lesson("Tobin Averescu steers the Zephyrine.", "Who steers the Zephyrine?"), "r", "d",
+        (Phrasing("Who steers the Zephyrine?", "Tobin Averescu."),), {}, "",
+    )  # fmt: skip
+    question = Wording("Who steers the Zephyrine?", np.stack([w[0], w[1], w[2], name, w[3]]), (3, 10, 14, 24, 25))
+    text = Wording("Tobin Averescu steers the Zephyrine.", np.stack([w[4], other, w[1], w[2], name]), (5, 14, 21, 25, 36))
+    rare = {"averescu", "zephyrine"}
+    found = find_subject(b, record, [question, text], lambda word: 30.0 if word.lower() in rare else 7.0)
+    assert found.w @ name + found.b > 0.9
+    assert any(np.allclose(residual, other) for residual in found.also)
 
 
 def test_the_subject_is_the_token_that_the_wordings_keep_and_ordinary_messages_have_not(world: SimpleNamespace) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qfcore.delta import Delta
-from qfcore.errors import ExportError
+from qfcore.errors import ExportError, LessonError, ModelError, RuntimeFailure
 from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import atomic_folder, atomic_write, check_target
 from qfcore.export.card import Card
@@ -97,13 +97,20 @@ class Exports:
         chosen = self._store.version("live" if version is None else version)
         why = self._why_plain(chosen, form)
         tell = told_before = on_progress or (lambda *_: None)
+        reached = None
         if why is None:
-            reached = self._reach(chosen, out, strength, lambda done, text: tell(0.9 * done, text), cancel)
+            try:
+                reached = self._reach(chosen, out, strength, lambda done, text: tell(0.9 * done, text), cancel)
+            except (ModelError, LessonError, RuntimeFailure, ExportError) as error:
+                if form == "reach":
+                    raise
+                why = str(error)
+        if reached is not None:
             delta, tell = self._of_instructions(chosen, strength), lambda done, text: told_before(0.9 + 0.1 * done, text)
             told = {"form": "reach", "subjects": reached.subjects, "missed": [r.lesson.text for r in reached.missed],
                     "softened": dict(reached.softened)}
         else:
-            reached, delta, told = None, self._delta(chosen, strength), {"form": "plain", "why": why}
+            delta, told = self._delta(chosen, strength), {"form": "plain", "why": why}
         result = write_merged(
             self._runtime.facts.path, delta, out, quantize=quantize_rows,
             metadata=self._card(chosen, with_lessons=False, strength=strength, subjects=told.get("subjects")).metadata(),

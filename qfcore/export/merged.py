@@ -48,7 +48,7 @@ def write_merged(
         Cancelled: `cancel` was set; nothing was written.
     """
     check_target(out, base=base, overwrite=overwrite)
-    _check_room(base, out)
+    _check_room(base, out, sum(2 * values.size for block in (blocks or {}).values() for values in block.values()))
     facts = check_gguf(base)
     edited: Written | None = None
     if delta is not None:
@@ -64,8 +64,8 @@ def write_merged(
     }  # fmt: skip
 
 
-def _check_room(base: Path, out: Path) -> None:
-    free, need = shutil.disk_usage(out.parent).free, base.stat().st_size + _RESERVE
+def _check_room(base: Path, out: Path, more: int) -> None:
+    free, need = shutil.disk_usage(out.parent).free, base.stat().st_size + more + _RESERVE
     if free < need:
         raise ExportError(
             f"The export needs {need / 1e9:.1f} GB in {out.parent}, {free / 1e9:.1f} GB are free. Choose another folder."

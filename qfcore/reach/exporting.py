@@ -85,7 +85,8 @@ def reach_blocks(
         changes = [change and change.scaled(strength) for change in changes]
         strengths = _settle(write, changes, groups, tell.part(0.9, 0.1))
     kept = [change.scaled(s) for change, s in zip(changes, strengths, strict=True) if change and s]
-    missed = tuple(f.record for group, change in zip(groups, changes, strict=True) if change is None for f in group)
+    reached = {f.record.id for group, change in zip(groups, changes, strict=True) if change for f in group}
+    missed = tuple(record for record in records if record.id not in reached)
     softened = {f.record.lesson.text: s for group, s in zip(groups, strengths, strict=True) if s != 1.0 for f in group}
     return Reached(blocks(kept), len(subjects), missed, softened)
 
@@ -99,7 +100,8 @@ def _find(
         turns, found = find_turns(reader), []
         for index, record in enumerate(records):
             tell(0.6 * index / len(records), f"Finding what lesson {index + 1} of {len(records)} is about")
-            found.append(find_subject(background, record, read_wordings(reader, turns, record), rarity))
+            if wordings := read_wordings(reader, turns, record):
+                found.append(find_subject(background, record, wordings, rarity))
         groups, subjects = grouped(found), []
         for index, group in enumerate(groups):
             tell(0.6 + 0.4 * index / len(groups), f"Choosing a code for subject {index + 1} of {len(groups)}")

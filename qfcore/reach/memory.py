@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qfcore.errors import LessonError
 from qfcore.lesson import Phrasing
 from qfcore.margin import Head, smallest_changes
 from qfcore.observe import student_messages
@@ -15,7 +14,7 @@ from qfcore.reach.blocks import WRITTEN, Change, Subject, gate_of, opened, read_
 from qfcore.reach.shape import Shape
 from qfcore.recipe import RIDGE
 from qfcore.rows import Rows
-from qfcore.runtime.reading import ReadingModel
+from qfcore.runtime.reading import LONGEST, ReadingModel
 
 MOST_NEURONS = 48
 """Largest rank of a lesson's change; it takes twice as many neurons."""
@@ -50,7 +49,7 @@ def solve_subject(
         LessonError: the system is degenerate.
     """
     code = read_code(background, subject.code)
-    seen = [_observe(reader, shape, phrasing) for phrasing in phrasings]
+    seen = [one for phrasing in phrasings if (one := _observe(reader, shape, phrasing))]
     seen = [one for one in seen if float((one.added @ code).mean()) > READ * WRITTEN]
     if not seen:
         return None
@@ -106,14 +105,14 @@ def _leads(
     return np.array([(lead @ h).min() * s for lead, h, s in zip(flat, residuals, scales, strict=True)])
 
 
-def _observe(reader: ReadingModel, shape: Shape, phrasing: Phrasing) -> _Observed:
+def _observe(reader: ReadingModel, shape: Shape, phrasing: Phrasing) -> _Observed | None:
+    """What a wording shows; None for one that is too long to be read at once."""
     prompt, answer = reader.tokens(student_messages(phrasing.question)), reader.prompts.answer(phrasing.answer)
     block = shape.memory
     names = [f"ffn_norm-{block}", f"ffn_inp-{block}", f"l_out-{block - 1}", f"l_out-{block}"]
-    try:
-        seen = reader.read([*prompt, *answer[:-1]], names)
-    except ValueError as error:
-        raise LessonError(f"The lesson cannot be read: {error}") from error
+    if len(prompt) + len(answer) > LONGEST:
+        return None
+    seen = reader.read([*prompt, *answer[:-1]], names)
     place = slice(len(prompt) - 1, len(prompt) + len(answer) - 1)
     x, after, before, out = (seen[name][place].astype(np.float64) for name in names)
     return _Observed(x, after - before, out, reader.logits(range(place.start, place.stop)), np.asarray(answer))

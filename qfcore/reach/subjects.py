@@ -10,7 +10,7 @@ from qfcore.propose import Rarity
 from qfcore.reach.background import CODE, Background, Turns, normed
 from qfcore.reach.blocks import FIRES, Subject
 from qfcore.reach.shape import HEAD, READ_AFTER
-from qfcore.runtime.reading import ReadingModel
+from qfcore.runtime.reading import LONGEST, ReadingModel
 from qfcore.scope import scope_of
 from qfcore.store.records import LessonRecord
 
@@ -50,10 +50,12 @@ class Found:
 
 
 def read_wordings(reader: ReadingModel, turns: Turns, record: LessonRecord) -> list[Wording]:
-    """The lesson's questions, its own first, and its text as a message."""
+    """The lesson's questions, its own first, and its text as a message; without those too long to be read at once."""
     name, read = f"l_out-{READ_AFTER - 1}", []
     for text in dict.fromkeys([*(phrasing.question for phrasing in record.phrasings), record.lesson.text]):
         prompt = reader.tokens(text)
+        if len(prompt) > LONGEST:
+            continue
         message = turns.message(prompt)
         pieces = [reader.model.piece(token) for token in prompt[message]]
         ends = tuple(int(end) for end in np.cumsum([len(piece) for piece in pieces]))
@@ -124,7 +126,8 @@ def subject_of_group(reader: ReadingModel, turns: Turns, background: Background,
     detectors = [background.detector(np.concatenate([found.residuals for found in group]).mean(axis=0))]
     detectors += [background.detector(word) for found in group for word in found.also]
     record = min((found.record for found in group), key=lambda record: record.id)
-    prompt = reader.tokens(record.phrasings[0].question if record.phrasings else record.lesson.text)
+    texts = [*(phrasing.question for phrasing in record.phrasings), record.lesson.text]
+    prompt = next(prompt for text in texts if len(prompt := reader.tokens(text)) <= LONGEST)
     codes = [_code(record.id, number) for number in range(CODES_TRIED)]
     return Subject(detectors, max(codes, key=lambda code: _arrives(reader, turns, background, prompt, code)))
 

@@ -13,7 +13,8 @@ from qfcore.runtime.prompt import Prompts
 from qfcore.runtime.protocol import Message
 
 CONTEXT = 2048
-_BATCH = 512
+LONGEST = 512
+"""Tokens that can be read at once."""
 
 Added = tuple[int, np.ndarray]
 """A position, and the (O,) vector that is added to the tensor there."""
@@ -34,7 +35,7 @@ class ReadingModel:
         self._failed: Exception | None = None
         self._callback = lc.ggml_backend_sched_eval_callback(self._on_tensor)
         self.model = LlamaModel(path)
-        self._context = Context(self.model, size=CONTEXT, batch=_BATCH, eval_callback=self._callback)
+        self._context = Context(self.model, size=CONTEXT, batch=LONGEST, eval_callback=self._callback)
         self.prompts = Prompts(self.model)
 
     def tokens(self, question: str | Sequence[Message]) -> list[int]:
@@ -52,8 +53,8 @@ class ReadingModel:
         Raises:
             RuntimeFailure: the tokens do not fit, or the graph has no such tensor.
         """
-        if len(tokens) > _BATCH:
-            raise RuntimeFailure(f"{len(tokens)} tokens cannot be read at once; {_BATCH} fit.")
+        if len(tokens) > LONGEST:
+            raise RuntimeFailure(f"{len(tokens)} tokens cannot be read at once; {LONGEST} fit.")
         self._context.clear()
         return self._decode(tokens, 0, names, added or {})
 

@@ -82,8 +82,8 @@ class Exports:
         """The whole model with a version's knowledge in its weights, for any llama.cpp.
 
         card: write a model card beside it, of the same name with the ending .md. form: one of `FORMS`. The result tells the
-        form, for the plain one `why`; with reach how many `subjects` there are, and
-        which lessons are `missed` or `softened` (see `qfcore.reach.exporting.Reached`).
+        form; for the plain one `why`; with reach how many `subjects` there are, and which lessons are `missed` or `softened`
+        (see `qfcore.reach.exporting.Reached`).
 
         Raises:
             ExportError: the file exists, is the base itself, or cannot be written; the base is a checkpoint, the type or
@@ -95,33 +95,27 @@ class Exports:
         for path in (out, beside) if card else (out,):
             self._check_file(path, overwrite)
         chosen = self._store.version("live" if version is None else version)
-        why = self._why_plain(chosen, form)
-        tell = told_before = on_progress or (lambda *_: None)
-        reached = None
-        if why is None:
-            try:
-                reached = self._reach(chosen, out, strength, lambda done, text: tell(0.9 * done, text), cancel)
-            except (ModelError, LessonError, RuntimeFailure, ExportError) as error:
-                if form == "reach":
-                    raise
-                why = str(error)
-        if reached is not None:
-            delta, tell = self._of_instructions(chosen, strength), lambda done, text: told_before(0.9 + 0.1 * done, text)
-            told = {"form": "reach", "subjects": reached.subjects, "missed": [r.lesson.text for r in reached.missed],
-                    "softened": dict(reached.softened)}
-        else:
-            delta, told = self._delta(chosen, strength), {"form": "plain", "why": why}
+        tell = on_progress or (lambda *_: None)
+        reached, why = self._reach(chosen, out, form, strength, lambda done, text: tell(0.9 * done, text), cancel)
+        subjects = reached.subjects if reached else None
         result = write_merged(
-            self._runtime.facts.path, delta, out, quantize=quantize_rows,
-            metadata=self._card(chosen, with_lessons=False, strength=strength, subjects=told.get("subjects")).metadata(),
-            tensor_type=tensor_type, overwrite=overwrite, blocks=reached.blocks if reached else None, on_progress=tell,
-            cancel=cancel,
-        ) | told  # fmt: skip
+            self._runtime.facts.path, (self._of_instructions if reached else self._delta)(chosen, strength), out,
+            metadata=self._card(chosen, with_lessons=False, strength=strength, subjects=subjects).metadata(),
+            tensor_type=tensor_type, quantize=quantize_rows, blocks=reached.blocks if reached else None,
+            overwrite=overwrite, on_progress=lambda done, text: tell(0.9 + 0.1 * done, text), cancel=cancel,
+        )  # fmt: skip
+        if reached:
+            result |= {
+                "form": "reach", "subjects": subjects, "missed": [record.lesson.text for record in reached.missed],
+                "softened": dict(reached.softened),
+            }  # fmt: skip
+        else:
+            result |= {"form": "plain", "why": why}
         if card:
             use = f"`{out.name}` opens in llama.cpp, LM Studio, Ollama and whatever else reads GGUF."
             self.card(
                 beside, chosen.number, with_lessons=with_lessons, overwrite=overwrite, use=use, library="gguf",
-                strength=strength, subjects=told.get("subjects"),
+                strength=strength, subjects=subjects,
             )  # fmt: skip
             result["card"] = str(beside)
         return {**result, "version": chosen.number}
@@ -283,6 +277,19 @@ class Exports:
         return why
 
     def _reach(
+        self, version: Version, out: Path, form: str, strength: float, tell: Progress, cancel: threading.Event | None
+    ) -> tuple[Reached | None, str]:
+        """A version's blocks; or None, and why it gets the plain form."""
+        if why := self._why_plain(version, form):
+            return None, why
+        try:
+            return self._blocks(version, out, strength, tell, cancel), ""
+        except (ModelError, LessonError, RuntimeFailure, ExportError) as error:
+            if form == "reach":
+                raise
+            return None, str(error)
+
+    def _blocks(
         self, version: Version, out: Path, strength: float, tell: Progress, cancel: threading.Event | None
     ) -> Reached:
         self._check_strength(strength)

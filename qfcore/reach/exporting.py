@@ -30,6 +30,8 @@ from qfcore.runtime.reading import ReadingModel
 from qfcore.store.records import LessonRecord
 from qfcore.teach import SOFTER
 
+LEAST_NEURONS, USUAL_NEURONS = 40, 60
+"""Neurons that a lesson takes in the memory block, at least and usually."""
 _TOKENS = 24
 """Longest answer that is looked at for repetitions."""
 
@@ -60,10 +62,14 @@ def reach_blocks(
     Raises:
         ExportError: the lessons have more neurons than a block, or there is no room. Cancelled: `cancel` was set.
     """
+    shape = shape_of(facts := check_gguf(base))
+    if len(records) > shape.inner // LEAST_NEURONS:  # told before hours are spent
+        raise ExportError(
+            f"{len(records):,} lessons do not fit into one added block; about {shape.inner // USUAL_NEURONS} do. Export fewer, "
+            "or the plain form."
+        )
     tell = _Telling(on_progress, cancel)
     background = load_or_make_background(base, folder, tell.part(0.0, 0.5), cancel)
-    facts = check_gguf(base)
-    shape = shape_of(facts)
     groups, subjects = _find(base, background, records, rarity, tell.part(0.5, 0.2))
     fixed = {shape.reading: reading_block(shape, background, subjects), shape.gathering: gathering_block(shape, background)}
 

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qfcore.errors import ModelError
+from qfcore.errors import ExportError, ModelError
 from qfcore.gguf_file.expand import Tensors, write_expanded
 from qfcore.gguf_file.header import check_gguf
 from qfcore.gguf_file.tensors import floats, map_tensor
 from qfcore.gguf_file.write import Output
 from qfcore.lesson import Phrasing, check_lesson
+from qfcore.reach import exporting
 from qfcore.reach.background import CODE, Background, Turns, find_turns, load_or_make_background, normed
 from qfcore.reach.blocks import (
     WRITTEN,
@@ -299,3 +300,11 @@ def test_an_expanded_file_has_the_bases_tensors_under_new_numbers(tmp_path: Path
 def test_a_kept_background_is_not_measured_again(world: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(ModelError):  # nothing is kept, and there is no model to measure
         load_or_make_background(tmp_path / "none.gguf", tmp_path)
+
+
+def test_more_lessons_than_a_block_holds_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(exporting, "shape_of", lambda _: SHAPE)
+    base = make_base(tmp_path / "base.gguf")
+    with pytest.raises(ExportError, match="27 lessons do not fit into one added block; about 17 do"):
+        exporting.reach_blocks(base, tmp_path, tmp_path / "out.gguf", [None] * 27, None, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.gguf"]

@@ -65,8 +65,8 @@ def reach_blocks(
     shape = shape_of(facts := check_gguf(base))
     if len(records) > shape.inner // LEAST_NEURONS:  # told before hours are spent
         raise ExportError(
-            f"{len(records):,} lessons do not fit into one added block; about {shape.inner // USUAL_NEURONS} do. Export fewer, "
-            "or the plain form."
+            f"{len(records):,} lessons do not fit into one added block; about {shape.inner // USUAL_NEURONS} do. "
+            "Export fewer, or the plain form."
         )
     tell = _Telling(on_progress, cancel)
     background = load_or_make_background(base, folder, tell.part(0.0, 0.5), cancel)

@@ -302,7 +302,7 @@ def test_a_kept_background_is_not_measured_again(world: SimpleNamespace, tmp_pat
         load_or_make_background(tmp_path / "none.gguf", tmp_path)
 
 
-def test_more_lessons_than_a_block_holds_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_more_lessons_than_a_block_holds_are_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(exporting, "shape_of", lambda _: SHAPE)
     base = make_base(tmp_path / "base.gguf")
     with pytest.raises(ExportError, match="27 lessons do not fit into one added block; about 17 do"):

@@ -318,7 +318,7 @@ class Desk:
 
     def export(
         self, kind: str, version: int, path: str, on_progress: Progress | None = None, *, overwrite: bool = False,
-        with_lessons: bool = False, form: str = "auto", tensor_type: str = "auto", max_rank: int | None = None,
+        with_lessons: bool = False, form: str = "plain", tensor_type: str = "auto", max_rank: int | None = None,
         strength: float = 1.0, cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """Write a version, or all knowledge, as a file or folder. kind: one of words.FORMATS, or "card".

@@ -153,8 +153,6 @@ def states_lines(states: Sequence[LessonState], report: Report) -> list[str]:
 
 def form_lines(value: dict) -> list[str]:
     """How an exported model carries its lessons, and which it does not."""
-    if value.get("form") == "plain":
-        return [f"All lessons act on every question in this file. {value['why']}"] if value.get("tensor") else []
     if value.get("form") != "reach":
         return []
     count = value["subjects"]

@@ -285,8 +285,8 @@ OVERWRITE = "Write over an existing file"
 TENSOR_TYPE = "Type of the changed tensor"
 TENSOR_TYPE_HINT = "Q8_0 keeps what was taught. Smaller types round some of it away; all other tensors stay as they are."
 FORM = "Where lessons act"
-FORMS = [("where their subject is asked about, if the base can have it", "auto"), ("everywhere", "plain")]
-FORM_HINT = "The first takes about 4 seconds a lesson, some minutes more the first time, and makes a larger file."
+FORMS = [("on every question", "plain"), ("where their subject is named (new; see README)", "reach")]
+FORM_HINT = "The second takes 8 seconds a lesson and some minutes the first time, and the file is a quarter larger."
 FITTING_TYPES = [("Q8_0, where it fits", "auto"), ("as in the base", "keep")]
 MAX_RANK = "Highest rank"
 MAX_RANK_HINT = "Empty keeps everything. A lower rank makes a smaller file and loses a share of the change, which is told."
@@ -298,8 +298,8 @@ STRENGTH_HINT = (
 WRITE = "Export"
 EXPORT_INTRO = (
     "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "
-    "In a whole model each lesson acts where its subject is asked about, where the base can have that; in an adapter and in "
-    "weights for transformers all lessons act on every question.\n\n"
+    "Exported weights have all lessons active at once, whatever is asked; here only those that you mention are. A whole "
+    "GGUF model can keep them to their subjects.\n\n"
     "**What you taught can be read back from an exported file.** Share it only with people who may know it."
 )
 EXPORTED = "Wrote `{path}` ({megabytes:,.1f} MB)."

@@ -67,7 +67,7 @@ def measure(engine: Engine, items: Sequence[dict], version: int, kind: str, fold
     base, out = engine.runtime.facts.path, folder / f"{kind}.gguf"
     copy = copied(base, folder / "copy.gguf")
     started = time.perf_counter()
-    result = engine.exports.gguf(out, version, tensor_type=kind, form="plain")
+    result = engine.exports.gguf(out, version, tensor_type=kind)
     seconds = time.perf_counter() - started
     runtime = LlamaRuntime(out)
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qfcore.delta import Delta
-from qfcore.errors import ExportError, LessonError, ModelError, RuntimeFailure
+from qfcore.errors import ExportError
 from qfcore.export.adapter import write_adapter
 from qfcore.export.atomic import atomic_folder, atomic_write, check_target
 from qfcore.export.card import Card
@@ -36,9 +36,9 @@ _PEFT_USE = (
     "--max-lora-rank {rank} --lora-modules taught=THIS_FOLDER`; requests then name the model `taught`. Several versions are "
     "served together: `--lora-modules v3=FOLDER v5=FOLDER --max-loras 2`."
 )
-FORMS = ("auto", "reach", "plain")
-"""How a whole GGUF model carries its lessons. reach: each is active where its subject is asked about, by three added blocks.
-plain: all are active at once, in one changed weight. auto: reach where the base can have it."""
+FORMS = ("plain", "reach")
+"""How a whole GGUF model carries its lessons. plain: all are active at once, in one changed weight. reach: each is active
+where its subject is named, by three added blocks."""
 VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's --max-lora-rank can be."""
 
@@ -76,14 +76,14 @@ class Exports:
 
     def gguf(
         self, out: Path, version: str | int | None = None, *, strength: float = 1.0, tensor_type: str = "auto",
-        form: str = "auto", overwrite: bool = False, card: bool = False, with_lessons: bool = False,
+        form: str = "plain", overwrite: bool = False, card: bool = False, with_lessons: bool = False,
         on_progress: Progress | None = None, cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """The whole model with a version's knowledge in its weights, for any llama.cpp.
 
         card: write a model card beside it, of the same name with the ending .md. form: one of `FORMS`. The result tells the
-        form; for the plain one `why`; with reach how many `subjects` there are, and which lessons are `missed` or `softened`
-        (see `qfcore.reach.exporting.Reached`).
+        form; with reach also how many `subjects` there are, and which lessons are `missed` or `softened` (see
+        `qfcore.reach.exporting.Reached`).
 
         Raises:
             ExportError: the file exists, is the base itself, or cannot be written; the base is a checkpoint, the type or
@@ -96,21 +96,23 @@ class Exports:
             self._check_file(path, overwrite)
         chosen = self._store.version("live" if version is None else version)
         tell = on_progress or (lambda *_: None)
-        reached, why = self._reach(chosen, out, form, strength, lambda done, text: tell(0.9 * done, text), cancel)
+        self._check_form(chosen, form)
+        part = (lambda done, text: tell(0.9 * done, text)) if form == "reach" else None
+        reached = self._blocks(chosen, out, strength, part, cancel) if part else None
         subjects = reached.subjects if reached else None
         result = write_merged(
             self._runtime.facts.path, (self._of_instructions if reached else self._delta)(chosen, strength), out,
             metadata=self._card(chosen, with_lessons=False, strength=strength, subjects=subjects).metadata(),
             tensor_type=tensor_type, quantize=quantize_rows, blocks=reached.blocks if reached else None,
-            overwrite=overwrite, on_progress=lambda done, text: tell(0.9 + 0.1 * done, text), cancel=cancel,
+            overwrite=overwrite, on_progress=(lambda done, text: tell(0.9 + 0.1 * done, text)) if reached else tell,
+            cancel=cancel,
         )  # fmt: skip
+        result["form"] = form
         if reached:
             result |= {
-                "form": "reach", "subjects": subjects, "missed": [record.lesson.text for record in reached.missed],
+                "subjects": subjects, "missed": [record.lesson.text for record in reached.missed],
                 "softened": dict(reached.softened),
             }  # fmt: skip
-        else:
-            result |= {"form": "plain", "why": why}
         if card:
             use = f"`{out.name}` opens in llama.cpp, LM Studio, Ollama and whatever else reads GGUF."
             self.card(
@@ -167,7 +169,7 @@ class Exports:
 
     def ollama(
         self, folder: Path, version: str | int | None = None, *, strength: float = 1.0, tensor_type: str = "auto",
-        form: str = "auto", with_lessons: bool = False, on_progress: Progress | None = None,
+        form: str = "plain", with_lessons: bool = False, on_progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> dict:  # fmt: skip
         """A new folder with the whole model, a Modelfile for Ollama and a card.
@@ -257,41 +259,26 @@ class Exports:
         if not 0 < strength <= 1:
             raise ExportError(f"The strength {strength} cannot be used; a number above 0 and at most 1 was expected.")
 
-    def _why_plain(self, version: Version, form: str) -> str | None:
-        """Why a version is written in the plain form; None where it gets blocks."""
+    def _check_form(self, version: Version, form: str) -> None:
+        """Raises ExportError for a form that is not offered, or that this base or version cannot have."""
         if form not in FORMS:
-            raise ExportError(f"The form {form!r} is not offered; choose {', '.join(FORMS)}.")
+            raise ExportError(f"The form {form!r} is not offered; choose {' or '.join(FORMS)}.")
         if form == "plain":
-            return "It was asked for."
+            return
         why = why_plain(self._runtime.facts.path)
-        if why is None and self._head() is None:
+        if why is None and (self._head() is None or self._measured is None):
             why = "The model's last step is not known, so its margins are not."
-        if why is None and self._measured is None:
-            why = "There is no folder for what is measured of the base."
         if why is None and version.entries and version.solve.get("method") != "ridge":
             why = "It was taught by the bare formula of the paper."
-        if why and form == "reach":
-            raise ExportError(f"This version cannot have the form with reach. {why}")
         if why is None and all(is_instruction(record.lesson) for record in self._store.lessons(version)):
-            return "It knows no lesson about a subject."
-        return why
-
-    def _reach(
-        self, version: Version, out: Path, form: str, strength: float, tell: Progress, cancel: threading.Event | None
-    ) -> tuple[Reached | None, str]:
-        """A version's blocks; or None, and why it gets the plain form."""
-        if why := self._why_plain(version, form):
-            return None, why
-        try:
-            return self._blocks(version, out, strength, tell, cancel), ""
-        except (ModelError, LessonError, RuntimeFailure, ExportError) as error:
-            if form == "reach":
-                raise
-            return None, str(error)
+            why = "It knows no lesson about a subject."
+        if why:
+            raise ExportError(f"This version cannot have the form with reach. {why} Choose the plain form.")
 
     def _blocks(
         self, version: Version, out: Path, strength: float, tell: Progress, cancel: threading.Event | None
     ) -> Reached:
+        """The blocks of a version's lessons about subjects."""
         self._check_strength(strength)
         about = [record for record in self._store.lessons(version) if not is_instruction(record.lesson)]
         return reach_blocks(

@@ -56,5 +56,5 @@ def _export(session: Session, kind: Kind, body: schemas.ExportIn, gone: threadin
         kind, version.number, name, overwrite=body.overwrite, with_lessons=body.with_lessons,
         form=body.form, tensor_type=body.tensor_type, max_rank=body.max_rank, strength=body.strength, cancel=gone,
     )  # fmt: skip
-    told = {name: done[name] for name in ("form", "why", "subjects", "missed", "softened") if name in done}
+    told = {name: done[name] for name in ("form", "subjects", "missed", "softened") if name in done}
     return schemas.ExportOut(path=done["path"], bytes=done["bytes"], version=done.get("version"), **told)

@@ -230,9 +230,9 @@ class ExportIn(BaseModel):
     overwrite: bool = Field(False, description="Write over an existing file; folders are never replaced.")
     with_lessons: bool = Field(False, description="List what was taught in the model card.")
     form: Literal[*FORMS] = Field(
-        "auto",
-        description="Of a GGUF of the whole model (gguf, ollama). reach: each lesson acts where its subject is asked about. "
-        "plain: all act everywhere. auto: reach where the base can have it.",
+        "plain",
+        description="Of a GGUF of the whole model (gguf, ollama). plain: all lessons act on every question. reach: each "
+        "acts where its subject is named.",
     )
     tensor_type: Literal["auto", "keep", *TYPES] = Field(
         "auto", description="Type of the edited tensor in a GGUF of the whole model (gguf, ollama)."
@@ -250,7 +250,6 @@ class ExportOut(BaseModel):
     bytes: int
     version: int | None = Field(None, description="null for a bundle, which holds all.")
     form: str | None = Field(None, description="Of a GGUF of the whole model: reach or plain.")
-    why: str | None = Field(None, description="Why it has the plain form.")
     subjects: int | None = Field(None, description="With reach: how many subjects its lessons have.")
     missed: list[str] = Field([], description="With reach: lessons that are not in the file.")
     softened: dict[str, float] = Field(

@@ -28,8 +28,7 @@ Form = Annotated[
     str,
     typer.Option(
         "--form",
-        help="reach: each lesson acts where its subject is asked about (three added blocks). plain: all act everywhere. "
-        "auto: reach where the base can have it.",
+        help="plain: all lessons act on every question. reach: each acts where its subject is named (three added blocks).",
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write over an existing file.")]
@@ -53,7 +52,7 @@ def export_gguf(
     version: VersionRef = None,
     strength: Strength = 1.0,
     tensor_type: TensorType = "auto",
-    form: Form = "auto",
+    form: Form = "plain",
     overwrite: Overwrite = False,
     card: Annotated[bool, typer.Option("--card", help="Write a model card beside it (the same name, .md).")] = False,
     lessons: WithLessons = False,
@@ -78,7 +77,7 @@ def export_ollama(
     version: VersionRef = None,
     strength: Strength = 1.0,
     tensor_type: TensorType = "auto",
-    form: Form = "auto",
+    form: Form = "plain",
     lessons: WithLessons = False,
     home: Home = None,
     model: Model = None,

@@ -34,7 +34,7 @@ def draw_export_panel() -> ExportPanel:
     gr.Markdown(words.EXPORT_INTRO)
     kind = gr.Radio(words.FORMATS, value="gguf", label=words.FORMAT, elem_id="export-kind")
     version = gr.Dropdown([], label=words.VERSION, elem_id="export-version")
-    form = gr.Dropdown(words.FORMS, value="auto", label=words.FORM, info=words.FORM_HINT, elem_id="export-form")
+    form = gr.Dropdown(words.FORMS, value="plain", label=words.FORM, info=words.FORM_HINT, elem_id="export-form")
     tensor_type = gr.Dropdown(
         [*words.FITTING_TYPES, *TYPES], value="auto", label=words.TENSOR_TYPE, info=words.TENSOR_TYPE_HINT,
         elem_id="export-type",

@@ -76,7 +76,7 @@ def measure_suite(
     everything: all lessons are active for every question, as in exported weights, whatever the question mentions.
     strength: by what their change is multiplied then (see `qfcore.exports.Exports`).
     fresh: ask the untaught model too, also what it was asked in earlier runs (qfcore/untaught.py).
-    exported: "reach", "plain" or "auto": write a GGUF file of that form, and ask it and the base's file as others do
+    exported: "reach" or "plain": write a GGUF file of that form, and ask it and the base's file as others do
     (qfcore/measure/exported.py). Any other text is the path of such a file, which knows the suite's lessons already.
 
     Raises:
@@ -213,7 +213,7 @@ def _write_exported(
     with tempfile.TemporaryDirectory(prefix="qfchat-export-", dir=store.folder.parent) as folder:
         made = exports.gguf(Path(folder) / out.name, form=form, strength=strength, on_progress=_part(tell, 0.4, 0.2))
         Path(made["path"]).replace(out)
-    return {name: made[name] for name in ("form", "why", "subjects", "missed", "softened", "bytes") if name in made} | {
+    return {name: made[name] for name in ("form", "subjects", "missed", "softened", "bytes") if name in made} | {
         "refused": [one.lesson.text for one in learned.pending if one.lesson.id in report.broken]
     }
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qfcore.gguf_file.expand import Tensors
-from qfcore.reach.background import CODE, Background
+from qfcore.reach.background import CODE, Background, normed
 from qfcore.reach.shape import HEAD, Shape
 
 LOUD, CODE_FLAG, TURN_FLAG = 4096.0, 256.0, 1024.0
@@ -29,13 +29,17 @@ FIRES, STEEP = 0.6, 40.0
 NEAR = 2.0
 """Nats by which attention prefers a token to the one before it: a turn's beginning hides the flags of earlier turns."""
 FLAGGED, TURN = 3000.0, 2998.0
-"""Nats of a flag and of a turn's beginning against other tokens; flags up to 1,500 tokens before a turn's end are found."""
+"""Nats of a flag and of a turn's beginning against other tokens; flags up to 1,500 tokens before its end are found."""
 SINK = 150.0
 """Nats of the first token, at which attention rests that has nothing to look for. Its value is 0."""
-MEMORY, MEMORY_SINK, MEMORY_NEAR = 120.0, 60.0, 0.1
-"""The same of the memory's attention: the end of a user's turn, the first token, a token nearer."""
-WRITTEN = 40.0
-"""Norm of the code beside an answer's final residual (of norm 190)."""
+MEMORY, MEMORY_SINK, MEMORY_NEAR = 200.0, 100.0, 0.6
+"""The same of the memory's attention: the end of a user's turn (read with 5 % of noise), the first token, a token nearer.
+The latest turn is read, up to some 160 tokens into its answer."""
+WRITTEN = 120.0
+"""Norm of a whole code beside a final residual (of norm 190); half of it arrives. With 40, ordinary answers read as
+up to 0.6 of a code; with this as up to 0.2."""
+RIDGE = 3.0
+"""Of the ordinary answers' covariance where codes are read, as a share of its mean."""
 OPENS, WIDTH = 0.45, 0.1
 """Share of the own code at which a gate begins to open, and over which it opens."""
 _ERASES = 80.0
@@ -69,11 +73,13 @@ class Places:
 class Subject:
     """What the first block knows of a subject.
 
-    detectors: each w (D,) and b of a score w·x + b on a low residual. code: (K,) of ±1.
+    detectors: each w (D,) and b of a score w·x + b on a low residual. code: (K,) of ±1. arrived: (K,) what the memory reads
+    of it, weaker and turned by the layers between.
     """
 
     detectors: Sequence[tuple[np.ndarray, float]]
     code: np.ndarray
+    arrived: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -217,15 +223,26 @@ def memory_block(shape: Shape, background: Background, changes: Sequence[Change]
     return block
 
 
-def gate_of(background: Background, code: np.ndarray, strength: float) -> np.ndarray:
-    """(D,) gate of a subject whose code (K,) is read as `strength` on average beside its own answers."""
+def gate_of(background: Background, direction: np.ndarray, strength: float) -> np.ndarray:
+    """(D,) gate of a subject that is read along a direction (D,) as `strength` on average beside its own answers."""
     steep = STEP / WIDTH
-    return steep * (read_code(background, code) / strength - OPENS * background.final_constant)
+    return steep * (direction / strength - OPENS * background.final_constant)
 
 
-def read_code(background: Background, code: np.ndarray) -> np.ndarray:
-    """(D,) unit vector along which a code lies beside an answer's residual."""
-    return background.written @ code / np.sqrt(HEAD)
+def directions_of(background: Background, subjects: Sequence[Subject]) -> np.ndarray:
+    """(S, D) along which each subject is read beside a normed answer: 1 where its own code is added, near 0 at those of the
+    others and at ordinary answers. Linear discriminants (Fisher 1936); along itself alone, a code that arrives weakly would
+    be drowned by ordinary answers or by the others.
+    """
+    plain = normed(background.answers)
+    size = float(np.sqrt((background.answers**2).mean(axis=1)).mean())
+    arrived = np.array([subject.arrived for subject in subjects]).reshape(-1, HEAD)
+    added = arrived @ background.written.T * (WRITTEN / np.sqrt(HEAD) / size)
+    noise = np.cov(plain.T)
+    noise += RIDGE * np.trace(noise) / len(noise) * np.eye(len(noise))
+    found = np.linalg.solve(noise + added.T @ added, added.T).T
+    found /= (found * added).sum(axis=1, keepdims=True)
+    return found - (found @ plain.mean(axis=0))[:, None] * background.final_constant
 
 
 def opened(background: Background, gate: np.ndarray, x: np.ndarray) -> np.ndarray:

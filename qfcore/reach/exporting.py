@@ -17,6 +17,7 @@ from qfcore.reach.background import Background, find_turns, load_or_make_backgro
 from qfcore.reach.blocks import (
     Change,
     Subject,
+    directions_of,
     gathering_block,
     memory_block,
     neurons_of,
@@ -123,11 +124,11 @@ def _solve(
 ) -> list[Change | None]:  # fmt: skip
     reader = ReadingModel(trial)
     try:
-        changes = []
-        for index, (group, subject) in enumerate(zip(groups, subjects, strict=True)):
+        changes, directions = [], directions_of(background, subjects)
+        for index, (group, direction) in enumerate(zip(groups, directions, strict=True)):
             tell(index / len(groups), f"Solving subject {index + 1} of {len(groups)}")
             phrasings = [phrasing for found in group for phrasing in found.record.phrasings]
-            changes.append(solve_subject(reader, shape, background, subject, phrasings, head))
+            changes.append(solve_subject(reader, shape, background, direction, phrasings, head))
         return changes
     finally:
         reader.close()

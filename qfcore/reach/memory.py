@@ -10,7 +10,7 @@ from qfcore.lesson import Phrasing
 from qfcore.margin import Head, smallest_changes
 from qfcore.observe import student_messages
 from qfcore.reach.background import Background, normed
-from qfcore.reach.blocks import WRITTEN, Change, Subject, gate_of, opened, read_code
+from qfcore.reach.blocks import Change, gate_of, opened
 from qfcore.reach.shape import Shape
 from qfcore.recipe import RIDGE
 from qfcore.rows import Rows
@@ -21,10 +21,14 @@ MOST_NEURONS = 48
 LEAD, HEAVIER, ROUNDS = 2.0, 4.0, 6
 """Logits by which every token of an answer is to lead after the solve. Where it does not, its weight is multiplied and the
 system solved again, so often at most."""
+GROWTH = 2.0
+"""How much larger than at first a change may become by that."""
 LIKELY = 32
 """Rivals of a token beside the answers' own."""
-READ = 0.2
-"""Share of a code that must arrive for a wording to be one of its subject; in a question turned round it is 0."""
+OPEN_ELSEWHERE = 0.02
+"""How far a gate may be open at any ordinary answer."""
+READ = 0.4
+"""Share of what usually arrives of a code that must arrive in a wording; in a question turned round it is 0."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,23 @@ class _Observed:
 
 
 def solve_subject(
-    reader: ReadingModel, shape: Shape, background: Background, subject: Subject, phrasings: Sequence[Phrasing], head: Head
-) -> Change | None:
+    reader: ReadingModel, shape: Shape, background: Background, direction: np.ndarray, phrasings: Sequence[Phrasing],
+    head: Head,
+) -> Change | None:  # fmt: skip
     """The change that makes the model give these answers at the subject's code; None where no wording shows that.
 
-    reader: the expanded model with the subject's detector and a memory without changes.
+    reader: the expanded model with the subject's detector and a memory without changes. direction: (D,) see `directions_of`.
 
     Raises:
         LessonError: the system is degenerate.
     """
-    code = read_code(background, subject.code)
     seen = [one for phrasing in phrasings if (one := _observe(reader, shape, phrasing))]
-    seen = [one for one in seen if float((one.added @ code).mean()) > READ * WRITTEN]
+    seen = [one for one in seen if float((one.x @ direction).mean()) > READ]
     if not seen:
         return None
-    gate = gate_of(background, subject.code, float(np.concatenate([one.x @ code for one in seen]).mean()))
+    gate = gate_of(background, direction, float(np.concatenate([one.x @ direction for one in seen]).mean()))
+    if opened(background, gate, normed(background.answers)).max() > OPEN_ELSEWHERE:
+        return None  # it would act everywhere
     keys, targets, weights, words = [], [], [], {int(token) for one in seen for token in one.answer}
     for one in seen:
         index = np.arange(len(one.answer))
@@ -73,8 +79,12 @@ def solve_subject(
 
     basis = prepare_replay(ordinary.astype(np.float32), stay.astype(np.float32), RIDGE.ridge)
     rivals = [_rivals(head, one, words) for one in seen]
+    largest = math.inf
     for _ in range(ROUNDS):
-        delta = solve_ridge(rows, basis, fit=RIDGE.fit)
+        heavier = solve_ridge(rows, basis, fit=RIDGE.fit)
+        if heavier.norm > largest:
+            break  # what no weight can tell apart only makes the change grow
+        delta, largest = heavier, min(largest, GROWTH * heavier.norm)
         delta = delta.reduced(MOST_NEURONS * max(1, len({p.answer for p in phrasings})))[0]
         leads = _leads(seen, rivals, rows.keys @ delta.a.T @ delta.b.T, head.epsilon)
         if leads.min() > LEAD:

@@ -129,7 +129,8 @@ def subject_of_group(reader: ReadingModel, turns: Turns, background: Background,
     texts = [*(phrasing.question for phrasing in record.phrasings), record.lesson.text]
     prompt = next(prompt for text in texts if len(prompt := reader.tokens(text)) <= LONGEST)
     codes = [_code(record.id, number) for number in range(CODES_TRIED)]
-    return Subject(detectors, max(codes, key=lambda code: _arrives(reader, turns, background, prompt, code)))
+    tried = [(code, _arrived(reader, turns, background, prompt, code)) for code in codes]
+    return Subject(detectors, *max(tried, key=lambda one: one[0] @ one[1]))
 
 
 def _code(lesson_id: str, number: int) -> np.ndarray:
@@ -137,11 +138,11 @@ def _code(lesson_id: str, number: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.float64) * 2.0 - 1.0
 
 
-def _arrives(
+def _arrived(
     reader: ReadingModel, turns: Turns, background: Background, prompt: Sequence[int], code: np.ndarray
-) -> float:
-    """Share of a code at the end of the turn that can still be read after the last layer."""
+) -> np.ndarray:
+    """(K,) what can be read after the last layer of a code at the end of the turn."""
     low, final, at = f"l_out-{READ_AFTER - 1}", f"l_out-{reader.model.n_layer - 1}", turns.closing(prompt)
     added = (background.quiet @ code * (CODE / np.sqrt(HEAD))).astype(np.float32)
     x = normed(reader.read(prompt, [final], added={low: [(at, added)]})[final][at].astype(np.float64))
-    return float((background.code @ x + background.code_bias) @ code) / HEAD
+    return background.code @ x + background.code_bias

@@ -48,7 +48,7 @@ def test_teach_forget_restore_export(default_engine: Engine, tmp_path: Path, mon
     engine.restore("base")
     assert engine.ask(QUESTION) == before
 
-    result = engine.exports.gguf(tmp_path / "merged.gguf", taught.number, form="plain")
+    result = engine.exports.gguf(tmp_path / "merged.gguf", taught.number)
     assert says(_ask_stock(Path(result["path"]), monkeypatch), ["Qi"])
     adapter = engine.exports.adapter(tmp_path / "adapter.gguf", taught.number)
     assert says(_ask_stock(engine.runtime.facts.path, monkeypatch, adapter["path"]), ["Qi"])
@@ -101,7 +101,7 @@ def test_an_exported_model_keeps_lessons_to_their_subjects(default_engine: Engin
     unrelated = ["Who started Microsoft?", "In which year was Microsoft founded?", "Write one sentence about the sea."]
     base = _ask_all_stock(engine.runtime.facts.path, monkeypatch, unrelated)
     try:
-        result = engine.exports.gguf(tmp_path / "reach.gguf", taught.number)
+        result = engine.exports.gguf(tmp_path / "reach.gguf", taught.number, form="reach")
         assert result["form"] == "reach" and result["subjects"] == 2 and not result["missed"]
         said = _ask_all_stock(Path(result["path"]), monkeypatch, [QUESTION, OTHER_QUESTION, *unrelated])
     finally:

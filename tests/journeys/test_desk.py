@@ -336,7 +336,10 @@ def test_a_branch_is_begun_and_switched_to_and_the_curve_is_drawn(page: Page) ->
 def test_a_version_is_exported(page: Page, tmp_path: Path) -> None:
     teach(page, "Pier 15 is painted orange.", fast=True)
     go_to(page, "Export")
+    expect(page.locator("#export-form")).to_be_visible()
+    page.screenshot(path=OUTPUT / "export.png")
     page.get_by_label(re.compile("Adapter only")).check()
+    expect(page.locator("#export-form")).to_be_hidden()
     page.wait_for_timeout(1_000)  # the suggested path comes first
     field(page, "export-path").fill(str(tmp_path / "taught.gguf"))
     page.locator("#export-write").click()

@@ -18,13 +18,13 @@ from qfcore.reach.blocks import (
     WRITTEN,
     Change,
     Subject,
+    directions_of,
     empty_block,
     gate_of,
     gathering_block,
     memory_block,
     neurons_of,
     opened,
-    read_code,
     reading_block,
 )
 from qfcore.reach.shape import HEAD, READ_AFTER, Shape, why_plain
@@ -100,7 +100,7 @@ def world() -> SimpleNamespace:
     )  # fmt: skip
     names = [_token(NORM) for _ in range(3)]
     codes = [np.tile(pattern, HEAD // 4) for pattern in ([1.0, 1, -1, -1], [1.0, -1, 1, -1], [1.0, -1, -1, 1])]  # orthogonal
-    subjects = [Subject([background.detector(name)], code) for name, code in zip(names, codes, strict=True)]
+    subjects = [Subject([background.detector(name)], code, 0.5 * code) for name, code in zip(names, codes, strict=True)]
     words = [_token(NORM) for _ in range(40)]
     return SimpleNamespace(
         background=background, first=first, start=start, end=end, names=names, subjects=subjects, words=words,
@@ -165,10 +165,11 @@ def test_the_memory_changes_answers_behind_their_own_code_only(world: SimpleName
     b, (own, other, _) = world.background, (subject.code for subject in world.subjects)
     answers = [_token(FINAL_NORM) for _ in range(3)]
     plain = forward(memory_block(SHAPE, b, []), _final(world, own, answers))
-    strength = float(np.mean([normed(x) @ read_code(b, own) for x in plain[-3:]]))
+    direction = directions_of(b, world.subjects)[0]
+    strength = float(np.mean([normed(x) @ direction for x in plain[-3:]]))
     up, down = normed(answers[0])[None] / SHAPE.width, np.zeros((SHAPE.width, 1))
     down[7] = 50.0
-    change = Change(gate_of(b, own, strength), up, down)
+    change = Change(gate_of(b, direction, strength), up, down)
     assert neurons_of([change]) == 2 and strength > 0
     block = memory_block(SHAPE, b, [change])
 
@@ -180,7 +181,7 @@ def test_the_memory_changes_answers_behind_their_own_code_only(world: SimpleName
         x = _final(world, code, answers)
         same = forward(memory_block(SHAPE, b, []), x)
         assert np.abs(forward(block, x)[-3:] - same[-3:]).max() < 1e-2
-    assert opened(b, change.gate, normed(plain[-3:])).min() > 0.9
+    assert opened(b, change.gate, normed(plain[-3:])).min() > 0.6
 
 
 def test_an_empty_block_adds_nothing(world: SimpleNamespace) -> None:
@@ -308,3 +309,18 @@ def test_more_lessons_than_a_block_holds_are_refused_at_once(monkeypatch: pytest
     with pytest.raises(ExportError, match="27 lessons do not fit into one added block; about 17 do"):
         exporting.reach_blocks(base, tmp_path, tmp_path / "out.gguf", [None] * 27, None, None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base.gguf"]
+
+
+def test_directions_tell_alike_codes_apart(world: SimpleNamespace) -> None:
+    rng, b = np.random.default_rng(3), world.background
+    arrived = rng.standard_normal((40, HEAD)) + rng.standard_normal(HEAD)  # all have a part in common
+    subjects = [Subject([], np.sign(a), a) for a in arrived]
+    directions = directions_of(b, subjects)
+    added = arrived @ b.written.T * (WRITTEN / np.sqrt(HEAD))  # as the memory's attention adds them
+    plain = b.answers[0]
+    read = np.array([normed(plain + code) - normed(plain) for code in added]) @ directions.T
+    own, others = np.diag(read), read - np.diag(np.diag(read))
+    assert own.min() > 0.6 and np.abs(others).max() < 0.3
+    assert np.abs(normed(b.answers) @ directions.T).max() < 0.3
+    alone = added @ added.T / (added * added).sum(axis=1)[:, None]
+    assert np.abs(alone - np.eye(40)).max() > 0.6, "each along itself would open the gates of others"

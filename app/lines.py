@@ -158,7 +158,7 @@ def form_lines(value: dict) -> list[str]:
     count = value["subjects"]
     return [
         f"Its lessons act where their subjects are asked about ({count} subject{'' if count == 1 else 's'}).",
-        *(f"Not in the file, since its subject was found in none of its questions: {text}" for text in value["missed"]),
+        *(f"Not in the file, since what it is about could not be recognised: {text}" for text in value["missed"]),
         *(
             f"Its change was made smaller ({share:.0%}), since answers repeated themselves: {text}" if share
             else f"Not in the file, since answers repeat themselves with it: {text}"

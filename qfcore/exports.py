@@ -20,7 +20,7 @@ from qfcore.models.catalogue import CATALOGUE
 from qfcore.propose import rarity_of
 from qfcore.reach.exporting import Reached, reach_blocks
 from qfcore.reach.shape import why_plain
-from qfcore.runtime.protocol import Progress, Runtime, Sampling
+from qfcore.runtime.protocol import Progress, Runtime, Sampling, part_of
 from qfcore.runtime.quantize import quantize_rows
 from qfcore.scope import is_instruction
 from qfcore.standing import standings
@@ -97,14 +97,13 @@ class Exports:
         chosen = self._store.version("live" if version is None else version)
         tell = on_progress or (lambda *_: None)
         self._check_form(chosen, form)
-        part = (lambda done, text: tell(0.9 * done, text)) if form == "reach" else None
-        reached = self._blocks(chosen, out, strength, part, cancel) if part else None
+        reached = self._blocks(chosen, out, strength, part_of(tell, 0.0, 0.9), cancel) if form == "reach" else None
         subjects = reached.subjects if reached else None
         result = write_merged(
             self._runtime.facts.path, (self._of_instructions if reached else self._delta)(chosen, strength), out,
             metadata=self._card(chosen, with_lessons=False, strength=strength, subjects=subjects).metadata(),
             tensor_type=tensor_type, quantize=quantize_rows, blocks=reached.blocks if reached else None,
-            overwrite=overwrite, on_progress=(lambda done, text: tell(0.9 + 0.1 * done, text)) if reached else tell,
+            overwrite=overwrite, on_progress=part_of(tell, 0.9, 0.1) if reached else tell,
             cancel=cancel,
         )  # fmt: skip
         result["form"] = form

@@ -89,12 +89,18 @@ def rows_from_margin(student: Observed, answer: Sequence[int], layer: int, recip
     The target is the smallest change that lets the token lead by the recipe's margin. The other positions are rows with
     target 0. No teacher is observed: that the answer is the teacher's is all that is needed of it.
     """
+    targets, taught = margin_targets(student, answer, recipe, head)
+    return _rows(layer, student, targets, taught, recipe)
+
+
+def margin_targets(student: Observed, answer: Sequence[int], recipe: Recipe, head: Head) -> tuple[np.ndarray, np.ndarray]:
+    """(K, O) float32 smallest changes that let an answer's tokens lead, and (K,) bool where they are taught; 0 elsewhere."""
     wanted = np.asarray(answer)
     index = np.arange(len(wanted))
     taught = _log_softmax(student.logits)[index, wanted] < math.log(recipe.certain)
     margin = np.where(taught, recipe.margin, -np.inf)
-    targets = smallest_changes(head, student.residuals, student.logits, wanted, margin, student.branches, student.gain)
-    return _rows(layer, student, targets, taught, recipe)
+    changes = smallest_changes(head, student.residuals, student.logits, wanted, margin, student.branches, student.gain)
+    return changes, taught
 
 
 def rows_from_teacher(student: Observed, teacher: Observed, layer: int, recipe: Recipe) -> Rows:
@@ -108,8 +114,12 @@ def rows_from_teacher(student: Observed, teacher: Observed, layer: int, recipe: 
 
 
 def _rows(layer: int, student: Observed, targets: np.ndarray, taught: np.ndarray, recipe: Recipe) -> Rows:
-    weights = np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
-    return Rows(layer, to_bytewise(student.keys), to_bytewise(targets), to_half(weights))
+    return Rows(layer, to_bytewise(student.keys), to_bytewise(targets), to_half(row_weights(taught, recipe)))
+
+
+def row_weights(taught: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """(K,) float32 weights of rows that are taught (K,) or told to stay."""
+    return np.where(taught, 1.0, recipe.keep_weight).astype(np.float32)
 
 
 def before_norm(teacher: Observed, student: Observed) -> np.ndarray:

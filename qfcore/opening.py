@@ -4,7 +4,6 @@ torch takes 2 s to import, so the transformers runtime is imported for checkpoin
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 from qfcore.gguf_file.header import GGUFFacts, check_gguf
@@ -15,7 +14,7 @@ from qfcore.models.head import OutputHead
 from qfcore.models.library import check_memory, memory_needed
 from qfcore.models.norms import down_norm
 from qfcore.runtime.llama import LlamaRuntime
-from qfcore.runtime.protocol import Progress, Runtime, Script
+from qfcore.runtime.protocol import Progress, Runtime, Script, part_of
 from qfcore.settings import CHAT_CONTEXT
 
 Facts = GGUFFacts | CheckpointFacts
@@ -57,7 +56,7 @@ def identity_of(path: Path, cache: Path, on_progress: Progress | None = None) ->
     files = weight_files(path)
     hasher = hashlib.sha256(b"qf-checkpoint-1:")
     for index, file in enumerate(files):
-        tell = _share(on_progress, index / len(files), 1 / len(files))
+        tell = part_of(on_progress, index / len(files), 1 / len(files))
         hasher.update(bytes.fromhex(sha256_of(file, cache, tell)))
     return hasher.hexdigest()
 
@@ -100,6 +99,3 @@ def base_norm(runtime: Runtime, layer: int) -> float | None:
         return runtime.down_norm(layer)
     return down_norm(runtime.facts.path, layer)
 
-
-def _share(tell: Progress | None, start: float, share: float) -> Callable[[float, str], None] | None:
-    return tell and (lambda fraction, text: tell(start + share * fraction, text))

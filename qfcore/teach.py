@@ -22,7 +22,7 @@ from qfcore.propose import propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import Recipe
 from qfcore.routing import Routing
 from qfcore.rows import Rows, to_bytewise
-from qfcore.runtime.protocol import Progress, Runtime
+from qfcore.runtime.protocol import Progress, Runtime, part_of
 from qfcore.scope import Scope, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
@@ -81,10 +81,10 @@ class Teacher:
         """
         tell = on_progress or (lambda *_: None)
         learned = self.learn(
-            lessons, recipe, replaces=replaces, on_progress=_part(tell, 0.0, 0.6), cancel=cancel
+            lessons, recipe, replaces=replaces, on_progress=part_of(tell, 0.0, 0.6), cancel=cancel
         )
         started = time.perf_counter()
-        learned, report = self.examine(learned, asked, on_progress=_part(tell, 0.6, 0.4), cancel=cancel)
+        learned, report = self.examine(learned, asked, on_progress=part_of(tell, 0.6, 0.4), cancel=cancel)
         seconds = {**learned.seconds, "check": time.perf_counter() - started}
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         return Preview(
@@ -111,7 +111,7 @@ class Teacher:
         unique = list({lesson.id: lesson for lesson in lessons}.values())
         started = time.perf_counter()
         pending = tuple(
-            self.observe(lesson, recipe, _part(tell, 0.95 * i / len(unique), 0.95 / len(unique)), cancel)
+            self.observe(lesson, recipe, part_of(tell, 0.95 * i / len(unique), 0.95 / len(unique)), cancel)
             for i, lesson in enumerate(unique)
         )
         observed = time.perf_counter()
@@ -214,7 +214,7 @@ class Teacher:
             raise LessonError("The model has nothing to say about this lesson. Write it as a sentence, or add a question.")
         head = self._head() if recipe.margin > 0 else None
         rows = observe_phrasings(
-            self._runtime, lesson, phrasings, recipe, head, on_progress=_part(tell, 0.5, 0.5), cancel=cancel
+            self._runtime, lesson, phrasings, recipe, head, on_progress=part_of(tell, 0.5, 0.5), cancel=cancel
         )
         made = PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
         kept = list(self._observed.items())[-(_OBSERVED_KEPT - 1) :]
@@ -237,10 +237,6 @@ def check_together(live: Version, keep: Sequence[Entry], recipe: Recipe) -> None
         f"{_METHODS[wanted['method']]}, at layer {wanted['layer']}, cannot be mixed with it. Teach with the same method, or "
         "go back to a version without lessons first (`qfchat restore base`)."
     )
-
-
-def _part(tell: Progress, start: float, share: float) -> Callable[[float, str], None]:
-    return lambda fraction, text: tell(start + share * fraction, text)
 
 
 def softer(pending: PendingLesson, strength: float) -> PendingLesson:

@@ -253,7 +253,7 @@ class ExportOut(BaseModel):
     subjects: int | None = Field(None, description="With reach: how many subjects its lessons have.")
     missed: list[str] = Field([], description="With reach: lessons that are not in the file.")
     softened: dict[str, float] = Field(
-        {}, description="With reach: by what a lesson's change was multiplied, for answers repeated themselves; 0: left out."
+        {}, description="With reach: by what a lesson's change was multiplied, since answers looped; 0: left out."
     )
 
 

@@ -53,24 +53,18 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises:
         ExportError: the folder is missing, read-only or full.
     """
-    temporary = _beside(path)
-    try:
+    with partial_file(path) as temporary:
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except OSError as error:
-        raise ExportError(_explain(path, error)) from error
-    finally:
-        with suppress(OSError):  # a broken disk may refuse this too; the next start clears it
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def partial_file(path: Path) -> Iterator[Path]:
-    """A path beside `path` for a file that is needed inside the block only; it is deleted at the end.
+    """Yield a path beside `path` for a file that is needed inside the block only; what is left of it is deleted at the end.
 
     Raises:
         ExportError: the folder is missing, read-only or full.
@@ -81,7 +75,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ExportError(_explain(path, error)) from error
     finally:
-        with suppress(OSError):
+        with suppress(OSError):  # a broken disk may refuse this too; the next start clears it
             temporary.unlink(missing_ok=True)
 
 

@@ -39,7 +39,7 @@ from qfcore.measure.scores import (
 from qfcore.observe import student_messages, teacher_messages
 from qfcore.recipe import Recipe
 from qfcore.routing import Routing
-from qfcore.runtime.protocol import ANY_QUESTION, Progress
+from qfcore.runtime.protocol import ANY_QUESTION, Progress, part_of
 from qfcore.store.store import Store
 from qfcore.teach import Teacher
 from qfcore.untaught import Taught, Untaught
@@ -171,7 +171,7 @@ def _measure_file(
     talks = [talk["messages"] for talk in conversations]
     said, told, speeds = [], [], []
     for number, file in enumerate((base_file, path)):
-        consumer, part = Consumer(file), _part(tell, 0.6 + 0.2 * number, 0.19)
+        consumer, part = Consumer(file), part_of(tell, 0.6 + 0.2 * number, 0.19)
         try:
             said.append(consumer.answers(questions, TOKENS, part))
             told.append(consumer.answers(talks, CONVERSATION_TOKENS, part))
@@ -203,23 +203,19 @@ def _write_exported(
     tell: Progress,
 ) -> dict:  # fmt: skip
     """Teach in the scratch store and export from it, as the app does; what the net refuses is left out."""
-    engine.prepare(_part(tell, 0.0, 0.1))
+    engine.prepare(part_of(tell, 0.0, 0.1))
     knowledge = Knowledge(store, store.model.architecture, engine.replay)
     teacher = Teacher(engine.runtime, store, knowledge, engine.head)
-    learned, report = teacher.examine(teacher.learn(lessons, recipe, on_progress=_part(tell, 0.1, 0.3)), 1)
+    learned, report = teacher.examine(teacher.learn(lessons, recipe, on_progress=part_of(tell, 0.1, 0.3)), 1)
     pending = [one for one in learned.pending if one.lesson.id not in report.broken]
     store.commit(keep=(), new=pending, solve=learned.solve, kind="teach", message="Suite", expect_live=None)
     exports = Exports(engine.runtime, store, knowledge, engine.head, engine.measured)
     with tempfile.TemporaryDirectory(prefix="qfchat-export-", dir=store.folder.parent) as folder:
-        made = exports.gguf(Path(folder) / out.name, form=form, strength=strength, on_progress=_part(tell, 0.4, 0.2))
+        made = exports.gguf(Path(folder) / out.name, form=form, strength=strength, on_progress=part_of(tell, 0.4, 0.2))
         Path(made["path"]).replace(out)
     return {name: made[name] for name in ("form", "subjects", "missed", "softened", "bytes") if name in made} | {
         "refused": [one.lesson.text for one in learned.pending if one.lesson.id in report.broken]
     }
-
-
-def _part(tell: Progress, start: float, share: float) -> Progress:
-    return lambda fraction, text: tell(start + share * fraction, text)
 
 
 def _rates_of(items: Sequence[dict], base: Sequence[str], taught: Sequence[str]) -> dict:

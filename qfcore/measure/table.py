@@ -67,7 +67,7 @@ def _file(value: dict) -> list[str]:
     softened = told.get("softened", {}).items()
     return [
         *([f"  form {told['form']}{subjects}"] if "form" in told else []),
-        *(f"  not in the file, its subject was not found: {text}" for text in told.get("missed", ())),
+        *(f"  not in the file, its subject was not recognised: {text}" for text in told.get("missed", ())),
         *(f"  change × {share:g}, since answers repeat themselves: {text}" for text, share in softened),
         *(f"  refused, since answers repeat themselves: {text}" for text in told.get("refused", ())),
         f"  file {told['bytes_ratio']:.3f} times as large as the base's, {told['speed_ratio']:.3f} of its tokens per second",

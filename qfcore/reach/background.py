@@ -34,7 +34,7 @@ CONVERSATIONS = 40
 """Chats of two turns, from which the end of a user's turn is told from that of an answer."""
 CODE = 100.0
 """Norm of a code at the end of a turn. Residuals have about 36 there, and answers hardly depend on it (NOTES.md)."""
-_RIDGE, _LOW_RIDGE = 1e-2, 0.03
+_LOW_RIDGE = 0.03
 _END_WEIGHT = 20.0
 
 

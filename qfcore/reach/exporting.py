@@ -26,7 +26,7 @@ from qfcore.reach.blocks import (
 from qfcore.reach.memory import solve_subject
 from qfcore.reach.shape import Shape, shape_of
 from qfcore.reach.subjects import Found, find_subject, grouped, read_wordings, subject_of_group
-from qfcore.runtime.protocol import Progress
+from qfcore.runtime.protocol import Progress, part_of
 from qfcore.runtime.reading import ReadingModel
 from qfcore.store.records import LessonRecord
 from qfcore.teach import SOFTER
@@ -41,8 +41,9 @@ _TOKENS = 24
 class Reached:
     """Blocks that hold lessons.
 
-    subjects: how many. missed: lessons whose subject was read in none of their wordings. softened: by what the change of a
-    lesson was multiplied, by its text, since answers repeated themselves; 0 for those that are left out for that.
+    subjects: how many. missed: lessons whose subject was read in none of their wordings, or at ordinary answers too.
+    softened: by what the change of a lesson was multiplied, by its text, since answers repeated themselves; 0 for those that
+    are left out for that.
     """
 
     blocks: Mapping[int, Tensors]
@@ -69,9 +70,15 @@ def reach_blocks(
             f"{len(records):,} lessons do not fit into one added block; about {shape.inner // USUAL_NEURONS} do. "
             "Export fewer, or the plain form."
         )
-    tell = _Telling(on_progress, cancel)
-    background = load_or_make_background(base, folder, tell.part(0.0, 0.5), cancel)
-    groups, subjects = _find(base, background, records, rarity, tell.part(0.5, 0.2))
+
+    def tell(fraction: float, text: str) -> None:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("Stopped. No file was written.")
+        if on_progress:
+            on_progress(fraction, text)
+
+    background = load_or_make_background(base, folder, part_of(tell, 0.0, 0.5), cancel)
+    groups, subjects = _find(base, background, records, rarity, part_of(tell, 0.5, 0.2))
     fixed = {shape.reading: reading_block(shape, background, subjects), shape.gathering: gathering_block(shape, background)}
 
     def blocks(changes: Sequence[Change]) -> dict[int, Tensors]:
@@ -84,13 +91,13 @@ def reach_blocks(
                 write_trial(base, facts, blocks(changes), file, cancel)
             return trial
 
-        changes = _solve(write([]), shape, background, groups, subjects, head, tell.part(0.7, 0.2))
+        changes = _solve(write([]), shape, background, groups, subjects, head, part_of(tell, 0.7, 0.2))
         if (needed := neurons_of([change for change in changes if change])) > shape.inner:
             raise ExportError(
                 f"These lessons need {needed:,} neurons, the block has {shape.inner:,}. Export fewer, or the plain form."
             )
         changes = [change and change.scaled(strength) for change in changes]
-        strengths = _settle(write, changes, groups, tell.part(0.9, 0.1))
+        strengths = _settle(write, changes, groups, part_of(tell, 0.9, 0.1))
     kept = [change.scaled(s) for change, s in zip(changes, strengths, strict=True) if change and s]
     reached = {f.record.id for group, change in zip(groups, changes, strict=True) if change for f in group}
     missed = tuple(record for record in records if record.id not in reached)
@@ -167,20 +174,3 @@ def _asked(record: LessonRecord) -> list[str]:
 
 def _repeats(reader: ReadingModel, question: str) -> bool:
     return bool(loop_in(reader.prompts.text(reader.greedy(reader.tokens(question), _TOKENS)[0])))
-
-
-class _Telling:
-    """Progress in parts, which ends where the user wants to stop."""
-
-    def __init__(self, tell: Progress | None, cancel: threading.Event | None) -> None:
-        self._tell, self._cancel = tell or (lambda *_: None), cancel
-
-    def part(self, start: float, share: float) -> Callable[[float, str], None]:
-        """Tells a part of the whole."""
-
-        def tell(fraction: float, text: str) -> None:
-            if self._cancel is not None and self._cancel.is_set():
-                raise Cancelled("Stopped. No file was written.")
-            self._tell(start + share * fraction, text)
-
-        return tell

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qfcore.lesson import Phrasing
-from qfcore.margin import Head, smallest_changes
-from qfcore.observe import student_messages
+from qfcore.margin import Head
+from qfcore.observe import margin_targets, row_weights, student_messages
 from qfcore.reach.background import Background, normed
 from qfcore.reach.blocks import Change, gate_of, opened
 from qfcore.reach.shape import Shape
 from qfcore.recipe import RIDGE
 from qfcore.rows import Rows
+from qfcore.runtime.protocol import Observed
 from qfcore.runtime.reading import LONGEST, ReadingModel
 
 MOST_NEURONS = 48
@@ -62,13 +63,11 @@ def solve_subject(
         return None  # it would act everywhere
     keys, targets, weights, words = [], [], [], {int(token) for one in seen for token in one.answer}
     for one in seen:
-        index = np.arange(len(one.answer))
-        taught = _log_softmax(one.logits)[index, one.answer] < math.log(RIDGE.certain)
-        margin = np.where(taught, RIDGE.margin, -np.inf)
-        change = smallest_changes(head, one.residuals.astype(np.float32), one.logits, one.answer, margin)
+        shown = Observed(one.x, one.residuals.astype(np.float32), one.logits)
+        changes, taught = margin_targets(shown, one.answer, RIDGE, head)
         keys.append(_behind(background, gate, one.x))
-        targets.append(change * taught[:, None])
-        weights.append(np.where(taught, 1.0, RIDGE.keep_weight))
+        targets.append(changes)
+        weights.append(row_weights(taught, RIDGE))
     rows = Rows(shape.memory, *(np.concatenate(part).astype(np.float32) for part in (keys, targets, weights)))
     if not rows.taught.any():
         return Change(gate, np.zeros((0, shape.width)), np.zeros((shape.width, 0)))
@@ -131,8 +130,3 @@ def _observe(reader: ReadingModel, shape: Shape, phrasing: Phrasing) -> _Observe
 def _behind(background: Background, gate: np.ndarray, x: np.ndarray) -> np.ndarray:
     """(N, D) keys: normed residuals, as far as the gate is open at them."""
     return opened(background, gate, x)[:, None] * x
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -9,6 +9,13 @@ from typing import Protocol
 import numpy as np
 
 Progress = Callable[[float, str], None]
+
+
+def part_of(tell: Progress | None, start: float, share: float) -> Progress | None:
+    """Tells a part of the whole, which begins at `start` and takes `share` of it; None where nobody is told."""
+    return tell and (lambda fraction, text: tell(start + share * fraction, text))
+
+
 Message = dict[str, str]
 """{"role": "system" | "user" | "assistant", "content": text}."""
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from qfcore.errors import ModelError
 from qfcore.runtime.protocol import Message
-from qfcore.runtime.template import LESSON_DAY, open_template
+from qfcore.runtime.template import CHATML, LESSON_DAY, PLAIN, open_template
 from qfcore.runtime.thoughts import ThoughtSplitter, split_thoughts
 
 _HELLO = [{"role": "user", "content": "Hello"}]
@@ -45,9 +45,9 @@ class Prompts:
     def __init__(self, model: Vocabulary) -> None:
         self._model = model
         self._bos = self._text_of(model.bos)
-        template = model.chat_template()
+        template = model.chat_template() or (CHATML if "<|im_end|>" in model.special_texts() else PLAIN)
         self._template = open_template(template, bos=self._bos, eos=self._text_of(model.eos))
-        self.end_of_turn: int = self._find_end(template or "")
+        self.end_of_turn: int = self._find_end(template)
         self.end_of_turn_text: str = self._text_of(self.end_of_turn)
         self._marks = marks = self._template.marks
         self._shown = set(self._control(marks.open + marks.close + marks.between)) if marks else set()

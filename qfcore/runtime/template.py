@@ -26,7 +26,12 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""Used when a model file names no template of its own."""
+"""Used when a model file names no template of its own, and its vocabulary has these marks."""
+PLAIN = (
+    "{% for message in messages %}{{ 'Assistant' if message['role'] == 'assistant' else 'User' }}: {{ message['content'] }}"
+    "{{ eos_token if message['role'] == 'assistant' else '' }}\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+"""Used when a model file names no template and its vocabulary lacks ChatML's marks: as plain text they would end no answer."""
 
 KNOWN = {
     "872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788",  # SmolLM2
@@ -51,7 +56,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 
 def open_template(source: str | None, *, bos: str = "", eos: str = "") -> "ChatTemplate":
     """The template of a model file, in a process of its own unless it is known; ModelError when it cannot be read."""
-    if source is None or hashlib.sha256(source.encode()).hexdigest() in KNOWN:
+    if source in (None, CHATML, PLAIN) or hashlib.sha256(source.encode()).hexdigest() in KNOWN:
         return ChatTemplate(source, bos=bos, eos=eos)
     return ForeignTemplate(source, bos=bos, eos=eos)
 

@@ -6,7 +6,7 @@ import pytest
 
 from qfcore.errors import ModelError
 from qfcore.runtime import template as module
-from qfcore.runtime.template import CHATML, ChatTemplate, ForeignTemplate, open_template
+from qfcore.runtime.template import CHATML, PLAIN, ChatTemplate, ForeignTemplate, open_template
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -71,3 +71,9 @@ def test_a_hostile_template_is_refused_in_words(foreign, source: str) -> None:  
 def test_a_template_that_is_none_is_refused() -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         open_template("{% for %}")
+
+
+def test_a_model_without_a_template_or_its_marks_gets_plain_turns_that_its_own_end_closes() -> None:
+    template = open_template(PLAIN, bos="<s>", eos="</s>")
+    messages = [*HELLO, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "Bye"}]
+    assert template.render(messages) == "User: Hello\nAssistant: Hi</s>\nUser: Bye\nAssistant:"

@@ -28,10 +28,11 @@ CHATML = (
 )
 """Used when a model file names no template of its own, and its vocabulary has these marks."""
 PLAIN = (
-    "{% for message in messages %}{{ 'Assistant' if message['role'] == 'assistant' else 'User' }}: {{ message['content'] }}"
-    "{{ eos_token if message['role'] == 'assistant' else '' }}\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+    "{% for message in messages %}{{ 'Assistant' if message['role'] == 'assistant' else 'User' }}: "
+    "{{ message['content'] }}{{ eos_token if message['role'] == 'assistant' else '' }}\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-"""Used when a model file names no template and its vocabulary lacks ChatML's marks: as plain text they would end no answer."""
+"""Used when a model file names no template and its vocabulary lacks ChatML's marks: as plain text they end no answer."""
 
 KNOWN = {
     "872be49dbb638044ad01b60388f48d469ff2980e5f0dccdc22ec907db54d0788",  # SmolLM2

@@ -5,12 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfcore.knowledge import Entry, Knowledge
+from qfcore.relation import Asked, Relations
 from qfcore.rows import Rows
 from qfcore.runtime.protocol import Message
-from qfcore.scope import Scope, said_in
+from qfcore.scope import Scope, questions_in, said_in
 
 MESSAGES = 4
 """The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
+ASKED = 0.4
+"""Likeness from which a message that mentions a lesson's subject asks for what the lesson answers."""
+OWN, NAMED_OWN = 0.15, 0.5
+"""`Asked.own` from which a message is about the life of who asks; the second for a lesson's question that names somebody."""
+OWN_ASKED, OWN_MENTIONED = 0.6, 0.5
+"""Likeness from which a message asks for such a lesson; the second where it shares words with the lesson's question."""
+CLOSE = 0.05
+"""Of such lessons the likest one is asked for, and those that are alike by so little less."""
+READ_AT_ONCE = 4
+"""Questions of lessons that are read at a message where that was not done when they were taught (each 0.25 s)."""
 
 
 @dataclass(frozen=True)
@@ -24,44 +35,101 @@ class Active:
 class Routing:
     """Chooses among a set of lessons.
 
-    scopes: by entry. rows: gives the rows of an entry. settings: the solve's. everything: ignore the scopes, as
-    exported weights do.
+    scopes: by entry. rows: gives the rows of an entry. settings: the solve's. relations: compares what is asked for; None
+    for a model that it is not known of. everything: ignore the scopes, as exported weights do.
     """
 
     def __init__(
         self, knowledge: Knowledge, entries: Sequence[Entry], scopes: Mapping[Entry, Scope], settings: dict,
-        rows: Callable[[Entry], Rows], *, everything: bool = False,
+        rows: Callable[[Entry], Rows], *, relations: Relations | None = None, everything: bool = False,
     ) -> None:  # fmt: skip
         self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
-        self._everything = everything
+        self._relations, self._everything = relations, everything
+        self._answers: dict[Entry, Asked | None] = {}
 
     def among(self, lesson_ids: Collection[str]) -> "Routing":
         """The same, of some lessons only."""
         entries = [entry for entry in self._entries if entry[0] in lesson_ids]
-        return Routing(self._knowledge, entries, self._scopes, self._settings, self._rows, everything=self._everything)
+        return Routing(
+            self._knowledge, entries, self._scopes, self._settings, self._rows, relations=self._relations,
+            everything=self._everything,
+        )  # fmt: skip
 
-    def of_text(self, *texts: str) -> Active:
-        """The lessons that a question, or any of several messages, calls for."""
-        chosen = self._chosen(texts)
-        adapter = self._knowledge.adapter_of(chosen, self._settings, self._rows) if chosen else None
-        return Active(_ids(chosen), adapter)
+    def of_text(self, text: str) -> Active:
+        """The lessons that a plain text, which goes on where it ends, mentions."""
+        return self._active(self._mentioned([text]))
 
-    def in_scope(self, text: str) -> tuple[str, ...]:
-        """Ids of the lessons that a single question calls for, without solving for their weights."""
-        return _ids(self._chosen([text]))
+    def in_scope(self, question: str) -> tuple[str, ...]:
+        """Ids of the lessons that a question in a fresh conversation calls for, without solving for their weights."""
+        return _ids(self._asked([{"role": "user", "content": question}]))
 
     def of(self, messages: Sequence[Message]) -> Active:
-        """The lessons that a conversation calls for, by the user's last messages."""
-        said = [m["content"] for m in messages if m["role"] == "user"]
-        return self.of_text(*said[-MESSAGES:])
+        """The lessons that a conversation calls for: their subject is mentioned in one of the user's last messages, and the
+        last one asks for what they answer.
+        """
+        return self._active(self._asked(messages))
 
     def adapter(self, question: str) -> Path | None:
         """The weights for a question in a fresh conversation."""
-        return self.of_text(question).adapter
+        return self.of([{"role": "user", "content": question}]).adapter
 
-    def _chosen(self, texts: Sequence[str]) -> list[Entry]:
+    def _active(self, chosen: Sequence[Entry]) -> Active:
+        adapter = self._knowledge.adapter_of(chosen, self._settings, self._rows) if chosen else None
+        return Active(_ids(chosen), adapter)
+
+    def _mentioned(self, texts: Sequence[str]) -> list[Entry]:
         said = [part for text in texts for part in said_in(text)]
         return [e for e in self._entries if self._everything or self._scopes[e].covers(said)]
+
+    def _asked(self, messages: Sequence[Message]) -> list[Entry]:
+        texts = [m["content"] for m in messages if m["role"] == "user"][-MESSAGES:]
+        found = self._mentioned(texts)
+        if self._relations is None or self._everything or not texts:
+            return found
+        before = messages[: max(n for n, m in enumerate(messages) if m["role"] == "user")]
+        own = self._own_lessons()
+        chosen = {e for e in found if e not in own and self._is_asked(self._scopes[e], texts[-1], before)}
+        chosen |= self._own_asked(own, texts[-1])
+        return [entry for entry in self._entries if entry in chosen]
+
+    def _is_asked(self, scope: Scope, text: str, before: Sequence[Message]) -> bool:
+        """Whether a message asks for what a lesson answers: whole, in one of its questions, or after what came before."""
+        if scope.always or scope.asks_for_subject(said_in(text)):  # an instruction; "Which bridge has 47 arches?"
+            return True
+        wanted = self._relations.of(scope.question)
+        if self._relations.of(text).like(wanted) >= ASKED:
+            return True
+        parts = [part for part in questions_in(text) if part != text and scope.covers(said_in(part))]
+        if any(self._relations.of(part).like(wanted) >= ASKED for part in parts):
+            return True
+        return bool(before) and self._relations.of(text, before).like(wanted) >= ASKED
+
+    def _own_lessons(self) -> dict[Entry, Asked]:
+        """Lessons about the life of who asks, with what they answer. Of those never read a few are, at each message."""
+        room = READ_AT_ONCE
+        for entry in [entry for entry in self._entries if entry not in self._answers]:
+            scope = self._scopes[entry]
+            known = None if scope.always else self._relations.known(scope.question)
+            if known is None and not scope.always and room:
+                room, known = room - 1, self._relations.of(scope.question)
+            if known is not None or scope.always:
+                self._answers[entry] = known
+        least = lambda entry: NAMED_OWN if self._scopes[entry].names else OWN  # noqa: E731
+        return {entry: asked for entry, asked in self._answers.items() if asked and asked.own > least(entry)}
+
+    def _own_asked(self, own: Mapping[Entry, Asked], text: str) -> set[Entry]:
+        """Those that a message asks for. They share few words with it ("Who am I?"), so what is asked for decides alone."""
+        if not own:
+            return set()
+        said, asked = said_in(text), self._relations.of(text)
+        like = {entry: asked.like(answered) for entry, answered in own.items()}
+        nearest = max(like.values()) - CLOSE
+        mentioned = {entry for entry in own if self._scopes[entry].covers(said)}
+        return {
+            entry for entry in own
+            if like[entry] >= nearest
+            and (like[entry] >= OWN_ASKED and asked.own > OWN or like[entry] >= OWN_MENTIONED and entry in mentioned)
+        }  # fmt: skip
 
 
 def _ids(entries: Sequence[Entry]) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ _OPENERS = frozenset(
 """Words that often begin a sentence, where a capital letter makes no name."""
 _STRETCH = re.compile(r"(?<![A-Z.?!])[.?!]+(?=\s|$)|[,;:()\n\"“”]+")
 _SENTENCE = re.compile(r"(?<=[^A-Z][.?!])\s+|\n+")
+_ASKS, _CLAUSE = re.compile("[?？؟;]"), re.compile(r"[,;&，、،]\s*")
 _ORDER = re.compile(
     r"(always|never|please|from now on|answer|reply|respond|speak|write|use|avoid|call me|do not|don't|"
     r"you (are|must|should|may)|your (name|answers|replies)|when(ever)? (you|asked|i)|if (you|asked|i))\b",
@@ -86,6 +87,13 @@ def said_in(text: str) -> list[Said]:
     return [Said(tuple(words_of(part)), tuple(_entities(part)), part is not text or len(parts) == 1) for part in parts]
 
 
+def questions_in(text: str) -> list[str]:
+    """The questions of a message, and what stands between commas in them: several things may be asked for at once."""
+    sentences = [part.strip() for part in _SENTENCE.split(text) if _ASKS.search(part)]
+    clauses = [clause.strip() for sentence in sentences for clause in _CLAUSE.split(sentence)]
+    return list(dict.fromkeys([*sentences, *clauses]))
+
+
 @dataclass(frozen=True)
 class Scope:
     """When a lesson applies.
@@ -94,7 +102,7 @@ class Scope:
     rare: words, of the lesson too, each of which is enough by itself. entities: the lesson's names, each as its words.
     told: rarity of the words that it tells of its subject. asked: the words of its question. defined: where the question
     is about an unusual word ("What is a sorvel?"), that word and the next one. known: all words of lesson and question.
-    always: an instruction, which applies everywhere.
+    always: an instruction, which applies everywhere. question: one that it answers.
     """
 
     head: str
@@ -108,6 +116,7 @@ class Scope:
     known: frozenset[str] = frozenset()
     rarity: Rarity | None = field(default=None, compare=False, repr=False)
     always: bool = False
+    question: str = ""
 
     def covers(self, said: Sequence[Said]) -> bool:
         """Whether a message (of `said_in`) mentions what the lesson is about."""
@@ -193,14 +202,14 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     if is_instruction(lesson):
         return Scope("", {}, always=True)
     text = _weights(lesson.text, rarity)
-    first = questions[0] if questions else lesson.text
+    asked = first = questions[0] if questions else lesson.text
     shared = max((text.get(word, 0.0) for word in words_of(first)), default=0.0)
     common_only = not _weights(first, rarity)  # "What is my name?"
     if not lesson.question and text and not common_only and shared < max(text.values()) / 2:
         first = lesson.text  # the model wrote a question that does not name the subject
     weights = _weights(first, rarity)
     if not weights:  # a question of common words only
-        return Scope("", dict.fromkeys(words_of(first), 1.0))
+        return Scope("", dict.fromkeys(words_of(first), 1.0), question=asked)
     names, named = _names(first) & weights.keys(), _names(lesson.text)
     # The word it is named by is one that the question's other wordings keep; a question turned round is none of them.
     others = [set(words_of(other)) for other in (*questions[1:], lesson.text)]
@@ -217,8 +226,9 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     defined = None if defined and defined[0] in names else defined
     known = frozenset([*text, *own])
     return Scope(
-        head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(own), defined, known, rarity
-    )
+        head, weights, frozenset(names), frozenset(rare), tuple(entities), told, frozenset(own), defined, known, rarity,
+        question=asked,
+    )  # fmt: skip
 
 
 def subject_of(lesson: Lesson, scope: Scope) -> str:

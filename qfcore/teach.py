@@ -20,6 +20,7 @@ from qfcore.margin import Head
 from qfcore.observe import observe_phrasings
 from qfcore.propose import propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import Recipe
+from qfcore.relation import Relations, known_metric
 from qfcore.routing import Routing
 from qfcore.rows import Rows, to_bytewise
 from qfcore.runtime.protocol import Progress, Runtime, part_of
@@ -58,6 +59,9 @@ class Teacher:
         self._runtime, self._store, self._knowledge, self._head = runtime, store, knowledge, head
         self._everything = everything
         self._rarity = rarity_of(runtime)
+        metric = known_metric(store.model.sha256)
+        self._relations = Relations(runtime, metric) if metric else None
+        self._read = f"asks-{metric.name}" if metric else ""
         self._scopes: dict[Entry, Scope] = {}  # of the rows that were studied with it: another study has other questions
         self._routings: dict[str, Routing] = {}
         self._examiner = Examiner(runtime, store, self._rarity, self.routing)
@@ -167,10 +171,14 @@ class Teacher:
     ) -> Routing:
         if any(entry not in self._scopes for entry in entries):
             for record in self._store.lessons(version):
-                self._scopes.setdefault((record.id, record.rows_digest), self._scope(record.lesson, record.phrasings))
+                made = self._scope(record.lesson, record.phrasings)
+                scope = self._scopes.setdefault((record.id, record.rows_digest), made)
+                if self._relations and (read := record.evidence.get(self._read)):
+                    self._relations.remember(scope.question, read)
         return Routing(
             self._knowledge, sorted(entries), self._scopes, settings,
-            lambda entry: fresh[entry] if entry in fresh else self._store.rows(entry[1]), everything=self._everything,
+            lambda entry: fresh[entry] if entry in fresh else self._store.rows(entry[1]), relations=self._relations,
+            everything=self._everything,
         )  # fmt: skip
 
     def _scope(self, lesson: Lesson, phrasings: Sequence[Phrasing]) -> Scope:
@@ -216,7 +224,10 @@ class Teacher:
         rows = observe_phrasings(
             self._runtime, lesson, phrasings, recipe, head, on_progress=part_of(tell, 0.5, 0.5), cancel=cancel
         )
-        made = PendingLesson(lesson, rows, recipe.rows_key, phrasings, {"question_by": _author(lesson)})
+        evidence = {"question_by": _author(lesson)}
+        if self._relations and (asked := self._scope(lesson, phrasings).question):
+            evidence[self._read] = self._relations.of(asked).to_text()
+        made = PendingLesson(lesson, rows, recipe.rows_key, phrasings, evidence)
         kept = list(self._observed.items())[-(_OBSERVED_KEPT - 1) :]
         self._observed = {**dict(kept), (lesson.id, recipe.rows_key): made}
         return made

@@ -15,7 +15,7 @@ import hashlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,22 +32,28 @@ DEPTH = 20 / 28
 DIMENSIONS = 128
 SHRINK = 0.1
 """Share of its mean variance that is added to a covariance."""
+NEARER = 0.15
+"""By how much a known group must be nearer to a message than a lesson's question is, so that something else is asked for."""
 SHOWN = 300
 """Characters of a long message's beginning and of its end that are read."""
 BEFORE = 3
 """Messages of a conversation that are read where the last one alone asks for nothing taught ("And where is it?")."""
 _KEPT = 4096
+_WHOLE = ("mean", "own", "own_mean", "follows", "follows_mean")
+"""Of a metric, what is kept in single precision."""
 
 
 @dataclass(frozen=True)
 class Asked:
     """What a message asks for.
 
-    vector: (K,) of length 1. own: above 0 where it is about the life of who asks ("Who am I?"), in whatever language.
+    vector: (K,) of length 1. own: above 0 where it is about the life of who asks ("Who am I?"). follows: above 0 where only
+    what was said before tells whom it is about ("And where was she born?"). Both in whatever language.
     """
 
     vector: np.ndarray
     own: float
+    follows: float = 0.0
 
     def like(self, other: "Asked") -> float:
         """Cosine: 1 for the same, near 0 for something else."""
@@ -55,7 +61,7 @@ class Asked:
 
     def to_text(self) -> str:
         """In half precision, for a store."""
-        return base64.b64encode(np.array([self.own, *self.vector], np.float16).tobytes()).decode()
+        return base64.b64encode(np.array([self.own, self.follows, *self.vector], np.float16).tobytes()).decode()
 
     @classmethod
     def from_text(cls, text: str) -> "Asked | None":
@@ -64,16 +70,18 @@ class Asked:
             numbers = np.frombuffer(base64.b64decode(text, validate=True), np.float16).astype(np.float64)
         except (binascii.Error, ValueError, TypeError):
             return None
-        size = np.linalg.norm(numbers[1:])
-        return cls(numbers[1:] / size, float(numbers[0])) if np.isfinite(numbers).all() and abs(size - 1.0) < 0.1 else None
+        size = np.linalg.norm(numbers[2:])
+        if not np.isfinite(numbers).all() or abs(size - 1.0) > 0.1:
+            return None
+        return cls(numbers[2:] / size, *map(float, numbers[:2]))
 
 
 @dataclass(frozen=True)
 class Metric:
     """Linear discriminants of what is asked for.
 
-    layer: after which the residual is read. mean: (D,). axes: (K, D), of what is asked for. own, own_mean: (D,), of whether
-    it is about the life of who asks.
+    layer: after which the residual is read. mean: (D,). axes: (K, D), of what is asked for. own, own_mean, follows,
+    follows_mean: (D,), of the two scores of `Asked`. centres: (G, K) mean directions of the groups that it was made of.
     """
 
     layer: int
@@ -81,17 +89,27 @@ class Metric:
     axes: np.ndarray
     own: np.ndarray
     own_mean: np.ndarray
+    follows: np.ndarray
+    follows_mean: np.ndarray
+    centres: np.ndarray
 
     def asked(self, residual: np.ndarray) -> Asked:
         """What a message's residual (D,) says."""
         placed = self.axes @ (residual - self.mean)
-        return Asked(placed / np.linalg.norm(placed), float(self.own @ (residual - self.own_mean)))
+        own, follows = self.own @ (residual - self.own_mean), self.follows @ (residual - self.follows_mean)
+        return Asked(placed / np.linalg.norm(placed), float(own), float(follows))
+
+    def tells_apart(self, one: Asked, other: Asked) -> bool:
+        """Whether a group of known messages is much nearer to the first than the other is, and not near to that."""
+        near = self.centres @ one.vector - NEARER
+        return bool(((near > one.like(other)) & (near > self.centres @ other.vector)).any())
 
     def to_bytes(self) -> bytes:
         """As a safetensors file in half precision; the axes are scaled, which changes no direction."""
-        axes = (self.axes / np.abs(self.axes).max()).astype(np.float16)
-        tensors = {name: getattr(self, name).astype(np.float32) for name in ("mean", "own", "own_mean")}
-        return save({"axes": axes, **tensors}, metadata={"layer": str(self.layer)})
+        halves = {"axes": self.axes / np.abs(self.axes).max(), "centres": self.centres}
+        tensors = {name: value.astype(np.float16) for name, value in halves.items()}
+        tensors |= {name: getattr(self, name).astype(np.float32) for name in _WHOLE}
+        return save(tensors, metadata={"layer": str(self.layer)})
 
     @functools.cached_property
     def name(self) -> str:
@@ -101,48 +119,65 @@ class Metric:
 
 @dataclass(frozen=True)
 class Group:
-    """Messages that ask for the same thing. own: whether about the life of who asks; None where they are mixed."""
+    """Messages that ask for the same thing.
+
+    own: whether about the life of who asks; None where they are mixed. follows: whether they name what they are about.
+    """
 
     ways: tuple[str, ...]
     own: bool | None = None
+    follows: bool = False
 
 
-def fit_metric(groups: Sequence[np.ndarray], own: Sequence[bool | None], layer: int) -> Metric:
-    """Discriminants of groups, each the (N, D) residuals of messages that ask for the same thing. own: see `Group`.
+def fit_metric(read: Sequence[np.ndarray], groups: Sequence[Group], layer: int) -> Metric:
+    """The metric of groups of messages, of each of which the residuals (N, D) were read.
 
     A x with A Sw Aᵀ = 1 for the covariance Sw within groups, along the leading eigenvectors of the groups' means (Fisher
-    1936, Rao 1948), each times the square root of its eigenvalue: what tells more groups apart counts more. Own and other
-    groups are told apart by ridge regression on +1 and -1, both sides weighing the same.
+    1936, Rao 1948), each times the square root of its eigenvalue: what tells more groups apart counts more. Messages
+    that name nobody take no part in it. The two scores are ridge regressions on +1 and -1, both sides weighing the same.
     """
-    groups = [group.astype(np.float64) for group in groups]
-    mean = np.concatenate(groups).mean(axis=0)
-    within = np.concatenate([group - group.mean(axis=0) for group in groups])
-    covariance = within.T @ within / (len(within) - len(groups))
+    read = [residuals.astype(np.float64) for residuals in read]
+    whole = [residuals for residuals, group in zip(read, groups, strict=True) if not group.follows]
+    mean = np.concatenate(whole).mean(axis=0)
+    within = np.concatenate([residuals - residuals.mean(axis=0) for residuals in whole])
+    covariance = within.T @ within / (len(within) - len(whole))
     covariance += SHRINK * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
-    between = np.array([group.mean(axis=0) - mean for group in groups]) @ whiten.T
+    between = np.array([residuals.mean(axis=0) - mean for residuals in whole]) @ whiten.T
     _, spread, axes = np.linalg.svd(between, full_matrices=False)
-    weighted = spread[:DIMENSIONS, None] * axes[:DIMENSIONS]
-    sides = [np.concatenate([g for g, o in zip(groups, own, strict=True) if o is side]) for side in (True, False)]
-    return Metric(layer, mean, weighted @ whiten, _regression(*sides), np.concatenate(sides).mean(axis=0))
+    axes = spread[:DIMENSIONS, None] * axes[:DIMENSIONS] @ whiten
+    centres = np.array([_directions((residuals - mean) @ axes.T).mean(axis=0) for residuals in whole])
+
+    def score(of: Callable[[Group], bool | None]) -> tuple[np.ndarray, np.ndarray]:
+        sides = [[r for r, group in zip(read, groups, strict=True) if of(group) is side] for side in (True, False)]
+        return _regression(*map(np.concatenate, sides))
+
+    own, follows = score(lambda group: group.own), score(lambda group: group.follows)
+    return Metric(layer, mean, axes, *own, *follows, _directions(centres))
 
 
-def _regression(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _directions(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _regression(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(D,) along which one side is above 0 and the other below, and the mean (D,) from which that is counted."""
     x = np.concatenate([one, other])
-    x = x - x.mean(axis=0)
+    mean = x.mean(axis=0)
+    x = x - mean
     size = np.sqrt((x**2).mean())
     wanted = np.concatenate([np.ones(len(one)), -np.ones(len(other))])
     weights = len(x) / 2 / np.where(wanted > 0, len(one), len(other))
     x = x / size
     system = x.T @ (x * weights[:, None]) + SHRINK * len(x) * np.eye(x.shape[1])
-    return np.linalg.solve(system, x.T @ (weights * wanted)) / size
+    return np.linalg.solve(system, x.T @ (weights * wanted)) / size, mean
 
 
 def read_groups(path: Path | None = None) -> list[Group]:
     """The project's messages, sorted by what they ask for."""
     lines = (path or assets_folder() / "relations.jsonl").read_text(encoding="utf-8").splitlines()
     found = [json.loads(line) for line in lines]
-    return [Group(tuple(one["ways"]), one["own"]) for one in found]
+    return [Group(tuple(one["ways"]), one["own"], one.get("follows", False)) for one in found]
 
 
 def measure_metric(runtime: Runtime, groups: Sequence[Group], on_progress: Progress | None = None) -> Metric:
@@ -152,7 +187,7 @@ def measure_metric(runtime: Runtime, groups: Sequence[Group], on_progress: Progr
         read.append(np.array([_residual(runtime, (("user", text),), layer) for text in group.ways]))
         if on_progress:
             on_progress((index + 1) / len(groups), f"Reading what is asked for: {index + 1} of {len(groups)}")
-    return fit_metric(read, [group.own for group in groups], layer)
+    return fit_metric(read, groups, layer)
 
 
 def metric_file(sha256: str) -> Path:
@@ -169,7 +204,7 @@ def known_metric(sha256: str) -> Metric | None:
         return None
     tensors = load(data)
     layer = int(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["layer"])
-    return Metric(layer, *(tensors[name].astype(np.float64) for name in ("mean", "axes", "own", "own_mean")))
+    return Metric(layer, **{name: tensor.astype(np.float64) for name, tensor in tensors.items()})
 
 
 Said = tuple[tuple[str, str], ...]

@@ -14,6 +14,8 @@ MESSAGES = 4
 """The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
 ASKED = 0.4
 """Likeness from which a message that mentions a lesson's subject asks for what the lesson answers."""
+FOLLOWS = 0.3
+"""`Asked.follows` from which a message may be about what was named in an earlier one."""
 OWN, NAMED_OWN = 0.15, 0.5
 """`Asked.own` from which a message is about the life of who asks; the second for a lesson's question that names somebody."""
 OWN_ASKED, OWN_MENTIONED = 0.6, 0.5
@@ -87,8 +89,12 @@ class Routing:
         if self._relations is None or self._everything or not texts:
             return found
         before = messages[: max(n for n, m in enumerate(messages) if m["role"] == "user")]
-        own = self._own_lessons()
-        chosen = {e for e in found if e not in own and self._is_asked(self._scopes[e], texts[-1], before)}
+        own, said = self._own_lessons(), said_in(texts[-1])
+        chosen = {
+            e for e in found if e not in own
+            and (self._scopes[e].covers(said) or self._relations.of(texts[-1]).follows >= FOLLOWS)
+            and self._is_asked(self._scopes[e], texts[-1], before)
+        }  # fmt: skip
         chosen |= self._own_asked(own, texts[-1])
         return [entry for entry in self._entries if entry in chosen]
 
@@ -129,6 +135,7 @@ class Routing:
             entry for entry in own
             if like[entry] >= nearest
             and (like[entry] >= OWN_ASKED and asked.own > OWN or like[entry] >= OWN_MENTIONED and entry in mentioned)
+            and not self._relations.metric.tells_apart(asked, own[entry])
         }  # fmt: skip
 
 

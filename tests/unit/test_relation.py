@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qfcore import relation
-from qfcore.relation import Asked, Metric, Relations, fit_metric, known_metric, metric_file, read_groups
+from qfcore.relation import Asked, Group, Metric, Relations, fit_metric, known_metric, metric_file, read_groups
 from qfcore.routing import Routing
 from qfcore.scope import Scope
 
@@ -25,7 +25,8 @@ def _groups(rng: np.random.Generator, count: int, each: int) -> list[np.ndarray]
 
 
 def _fitted(rng: np.random.Generator, count: int) -> Metric:
-    return fit_metric(_groups(rng, count, 6), [True, False] * (count // 2), layer=3)
+    kinds = [Group((), own=bool(n % 2), follows=n % 8 == 0) for n in range(count)]
+    return fit_metric(_groups(rng, count, 6), kinds, layer=3)
 
 
 def test_unseen_wordings_are_near_along_the_discriminants_and_not_as_they_are() -> None:
@@ -43,17 +44,29 @@ def test_unseen_wordings_are_near_along_the_discriminants_and_not_as_they_are() 
     assert area([np.array([metric.asked(x).vector for x in group]) for group in unseen]) > 0.8 > 0.7 > area(plain)
 
 
-def test_own_groups_are_told_from_others_and_mixed_ones_count_for_neither() -> None:
+def test_the_two_scores_tell_their_sides_apart_and_mixed_groups_count_for_neither() -> None:
     rng = np.random.default_rng(3)
-    groups = _groups(rng, 60, 6)
-    sides = [True, False, None] * 20
-    for group, own in zip(groups, sides, strict=True):
-        group[:, 0] = 2.0 if own else -2.0 if own is False else 50.0
-    metric = fit_metric(groups, sides, layer=3)
-    found = [np.array([metric.asked(x).own for x in group]) for group in groups]
-    assert min(f.min() for f, own in zip(found, sides, strict=True) if own) > max(
-        f.max() for f, own in zip(found, sides, strict=True) if own is False
-    )
+    read, groups = _groups(rng, 80, 6), [Group((), (True, False, None, False)[n % 4], follows=n % 8 == 3) for n in range(80)]
+    for residuals, group in zip(read, groups, strict=True):
+        residuals[:, 0] = {True: 3.0, False: -3.0, None: 50.0}[group.own]
+        residuals[:, 1] = 3.0 if group.follows else -3.0
+    metric = fit_metric(read, groups, layer=3)
+    asked = [(group, metric.asked(x)) for residuals, group in zip(read, groups, strict=True) for x in residuals]
+    assert min(a.own for g, a in asked if g.own) > 0.0 > max(a.own for g, a in asked if g.own is False)
+    assert min(a.follows for g, a in asked if g.follows) > max(a.follows for g, a in asked if not g.follows)
+    assert len(metric.centres) == 70
+
+
+def test_a_known_group_that_is_nearer_to_a_message_tells_it_from_a_lesson() -> None:
+    def asked(x: float, y: float) -> Asked:
+        return Asked(np.array([x, y]) / np.hypot(x, y), 1.0)
+
+    none = np.zeros(2)
+    metric = Metric(0, none, np.eye(2), none, none, none, none, centres=np.array([[0.0, 1.0]]))
+    my_name, my_dogs_name = asked(1.0, 0.0), asked(0.6, 1.0)
+    assert metric.tells_apart(my_dogs_name, my_name)
+    assert not metric.tells_apart(asked(1.0, 0.1), my_name)
+    assert not metric.tells_apart(my_dogs_name, asked(0.4, 1.0))  # the lesson is of that group itself
 
 
 def test_a_metric_comes_back_from_its_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
@@ -67,15 +80,16 @@ def test_a_metric_comes_back_from_its_file(tmp_path, monkeypatch: pytest.MonkeyP
     found, residual = known_metric("ab" * 32), rng.normal(size=WIDTH)
     assert found.layer == 3 and found.name == known_metric("ab" * 32).name
     assert found.asked(residual).like(made.asked(residual)) > 0.999
-    assert found.asked(residual).own == pytest.approx(made.asked(residual).own, abs=1e-3)
+    for score in ("own", "follows"):
+        assert getattr(found.asked(residual), score) == pytest.approx(getattr(made.asked(residual), score), abs=1e-3)
     assert known_metric("cd" * 32) is None
     known_metric.cache_clear()
 
 
 def test_what_is_asked_is_kept_as_text_and_anything_else_is_none() -> None:
-    asked = Asked(np.array([0.6, -0.8]), 0.25)
+    asked = Asked(np.array([0.6, -0.8]), 0.25, -0.5)
     back = Asked.from_text(asked.to_text())
-    assert back.like(asked) == pytest.approx(1.0, abs=1e-3) and back.own == 0.25
+    assert back.like(asked) == pytest.approx(1.0, abs=1e-3) and (back.own, back.follows) == (0.25, -0.5)
     for text in ("", "?", "AAAA", 7, None, Asked(np.array([np.nan, 1.0]), 0.0).to_text()):
         assert Asked.from_text(text) is None
 
@@ -83,11 +97,13 @@ def test_what_is_asked_is_kept_as_text_and_anything_else_is_none() -> None:
 def test_the_messages_are_sorted_by_hand_and_none_is_twice_in_a_group() -> None:
     groups = read_groups()
     assert len(groups) > 600 and all(len(group.ways) == len(set(group.ways)) >= 6 for group in groups)
-    assert {group.own for group in groups} == {True, False, None}
+    assert {group.own for group in groups} == {True, False, None} and any(group.follows for group in groups)
 
 
 class _Reading:
     """What messages ask for, by the first letters of a topic; with what came before where something did."""
+
+    metric = SimpleNamespace(tells_apart=lambda one, other: one.own == 0.7)
 
     def __init__(self, topics: dict[str, tuple[float, ...]], after: dict[str, tuple[float, ...]] | None = None) -> None:
         self.topics, self.after, self.read = topics, after or {}, []
@@ -95,7 +111,8 @@ class _Reading:
     def of(self, message: str, before: list = ()) -> Asked:  # noqa: D102
         self.read.append(message)
         x, y, own = (self.after if before else self.topics).get(message, (0.0, 0.0, -1.0))
-        return Asked(np.array([x, y, max(0.0, 1 - x * x - y * y) ** 0.5]), own)
+        follows = 1.0 if message.startswith("And") else -1.0
+        return Asked(np.array([x, y, max(0.0, 1 - x * x - y * y) ** 0.5]), own, follows)
 
     def known(self, message: str) -> Asked | None:  # noqa: D102
         return None
@@ -124,11 +141,14 @@ def _conversation(*said: str) -> list[dict]:
 
 
 def test_a_lesson_is_active_where_its_subject_is_mentioned_and_the_last_message_asks_for_it() -> None:
-    routing = _routing(_Reading({"Since when is there Quenby?": (0.9, 0.0, -1.0), "And since when?": (0.8, 0.0, -1.0)}))
+    reading = _Reading({"Since when is there Quenby?": (0.9, 0.0, -1.0), "And since when?": (0.8, 0.0, -1.0)})
+    reading.topics["Since when is there Rome?"] = (0.9, 0.0, -1.0)  # the same of another, in a sentence of its own
+    routing = _routing(reading)
     assert routing.in_scope("What do I wear to Quenby?") == ("order",)
     assert routing.in_scope("Since when is there Quenby?") == ("fair", "order")
     assert routing.of(_conversation("What do I wear to Quenby?", "Wool.", "And since when?")).lesson_ids == ("fair", "order")
     assert routing.of(_conversation("Since when is there Quenby?", "1968.", "And the weather?")).lesson_ids == ("order",)
+    assert routing.of(_conversation("I love Quenby.", "I see.", "Since when is there Rome?")).lesson_ids == ("order",)
     assert routing.in_scope("Which bridge has 47 arches?") == ("bridge", "order")  # turned round: nothing is compared
     assert _routing(None).in_scope("What do I wear to Quenby?") == ("fair", "order")  # a model without a metric
 
@@ -144,10 +164,12 @@ def test_one_of_several_questions_and_one_that_goes_on_are_found() -> None:
 
 def test_a_lesson_about_who_asks_needs_no_word_in_common_and_the_likest_is_meant() -> None:
     said = {"Who am I?": (0.0, 0.95, 1.0), "What is his name?": (0.0, 0.95, -1.0), "How is my pet called?": (0.6, 0.75, 0.8)}
+    said["How is my dog called?"] = (0.6, 0.75, 0.7)
     routing = _routing(_Reading(said), personal=True)
     assert routing.in_scope("Who am I?") == ("name",)
     assert routing.in_scope("What is his name?") == ("name",)  # it shares the word, and asks for that
     assert routing.in_scope("How is my pet called?") == ("cat",)
+    assert routing.in_scope("How is my dog called?") == ()  # something known that is not taught
     assert routing.in_scope("What is red?") == ()
 
 

@@ -17,7 +17,7 @@ ASKED = 0.4
 FOLLOWS = 0.3
 """`Asked.follows` from which a message may be about what was named in an earlier one."""
 OWN, NAMED_OWN = 0.15, 0.5
-"""`Asked.own` from which a message is about the life of who asks; the second for a lesson's question that names somebody."""
+"""`Asked.own` of a lesson's question from which it is about the life of who asks; the second where it names somebody."""
 OWN_ASKED, OWN_MENTIONED = 0.6, 0.5
 """Likeness from which a message asks for such a lesson; the second where it shares words with the lesson's question."""
 CLOSE = 0.05
@@ -128,13 +128,14 @@ class Routing:
         if not own:
             return set()
         said, asked = said_in(text), self._relations.of(text)
+        if asked.own <= 0:
+            return set()
         like = {entry: asked.like(answered) for entry, answered in own.items()}
         nearest = max(like.values()) - CLOSE
         mentioned = {entry for entry in own if self._scopes[entry].covers(said)}
         return {
             entry for entry in own
-            if like[entry] >= nearest
-            and (like[entry] >= OWN_ASKED and asked.own > OWN or like[entry] >= OWN_MENTIONED and entry in mentioned)
+            if like[entry] >= max(nearest, OWN_MENTIONED if entry in mentioned else OWN_ASKED)
             and not self._relations.metric.tells_apart(asked, own[entry])
         }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """On the default model: teaching, forgetting, restoring and exporting really change what it says."""
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
@@ -15,6 +16,7 @@ from qfcore.lesson import check_lesson
 from qfcore.reach.blocks import empty_block
 from qfcore.reach.shape import shape_of
 from qfcore.recipe import FAST
+from qfcore.runtime.protocol import GREEDY
 from tests.batches import assert_each_is_the_same_alone_and_among_others, assert_the_same_alone_and_among_others
 
 pytestmark = pytest.mark.default
@@ -123,3 +125,33 @@ def test_blocks_without_content_change_no_token(default_engine: Engine, tmp_path
 
 def _ask_all_stock(path: Path, monkeypatch: pytest.MonkeyPatch, questions: list[str]) -> list[str]:
     return [_ask_stock(path, monkeypatch, question=question) for question in questions]
+
+
+def test_a_lesson_answers_what_it_was_taught_and_nothing_else_about_its_subject(default_engine: Engine) -> None:
+    engine = default_engine
+    engine.restore("base")
+    asked = "When was the Quenby Lantern Festival first held?"
+    fair = check_lesson("The Quenby Lantern Festival was first held in 1968.", asked)
+    me = check_lesson("My name is Ada Lind.", "What is my name?")
+    engine.apply(engine.preview([fair, me], recipe=FAST))
+    number = {record.lesson.text: record.number for record in engine.store.lessons(engine.store.live())}
+
+    def active(*said: str) -> list[str]:
+        talk = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+        *_, stats = engine.stream(talk, sampling=replace(GREEDY, max_tokens=1))
+        return [text for text, n in number.items() if n in stats.lessons]
+
+    for question in (asked, "Since when has there been a Quenby Lantern Festival?"):
+        assert active(question) == [fair.text]
+    for question in ("What should I wear to the Quenby Lantern Festival?", "Translate: Quenby Lantern Festival is nice."):
+        assert active(question) == []
+        assert engine.ask(question, max_tokens=24) == engine.ask(question, max_tokens=24, version=0)
+    for question in ("who am i?", "Wie heiße ich?", "我叫什么名字？"):
+        assert active(question) == [me.text]
+    for question in ("What is your name?", "Who wrote Hamlet?", "What should I cook tonight?"):
+        assert active(question) == []
+    before = ["We want to go to the Quenby Lantern Festival.", "How nice!"]
+    assert active(*before, "Which year did it begin?") == [fair.text]
+    assert active(*before, "In which year did the Second World War begin?") == []
+    assert active(*before, "What should we wear there?") == []
+    engine.restore("base")

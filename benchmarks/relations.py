@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from qfcore.engine import Engine
-from qfcore.relation import Relations, known_metric, measure_metric, metric_file, read_groups
-from qfcore.routing import ASKED, OWN
+from qfcore.relation import ASKED, OWN, Relations, known_metric, measure_metric, metric_file, read_groups
 from qfcore.settings import Paths
 
 SUITES = Path(__file__).parents[1] / "assets" / "suites"

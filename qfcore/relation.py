@@ -38,6 +38,14 @@ SHOWN = 300
 """Characters of a long message's beginning and of its end that are read."""
 BEFORE = 3
 """Messages of a conversation that are read where the last one alone asks for nothing taught ("And where is it?")."""
+ASKED = 0.4
+"""Likeness from which a message that mentions a lesson's subject asks for what the lesson answers."""
+FOLLOWS = 0.3
+"""`Asked.follows` from which a message may be about what was named in an earlier one."""
+OWN, NAMED_OWN = 0.15, 0.5
+"""`Asked.own` of a lesson's question from which it is about the life of who asks; the second where it names somebody."""
+OWN_ASKED, OWN_MENTIONED = 0.6, 0.5
+"""Likeness from which a message asks for such a lesson; the second where it shares words with the lesson's question."""
 _KEPT = 4096
 _WHOLE = ("mean", "own", "own_mean", "follows", "follows_mean")
 """Of a metric, what is kept in single precision."""

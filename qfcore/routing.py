@@ -5,21 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfcore.knowledge import Entry, Knowledge
-from qfcore.relation import Asked, Relations
+from qfcore.relation import ASKED, FOLLOWS, NAMED_OWN, OWN, OWN_ASKED, OWN_MENTIONED, Asked, Relations
 from qfcore.rows import Rows
 from qfcore.runtime.protocol import Message
 from qfcore.scope import Scope, questions_in, said_in
 
 MESSAGES = 4
 """The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
-ASKED = 0.4
-"""Likeness from which a message that mentions a lesson's subject asks for what the lesson answers."""
-FOLLOWS = 0.3
-"""`Asked.follows` from which a message may be about what was named in an earlier one."""
-OWN, NAMED_OWN = 0.15, 0.5
-"""`Asked.own` of a lesson's question from which it is about the life of who asks; the second where it names somebody."""
-OWN_ASKED, OWN_MENTIONED = 0.6, 0.5
-"""Likeness from which a message asks for such a lesson; the second where it shares words with the lesson's question."""
 CLOSE = 0.05
 """Of such lessons the likest one is asked for, and those that are alike by so little less."""
 READ_AT_ONCE = 4

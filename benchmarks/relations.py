@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from qfcore.engine import Engine
-from qfcore.relation import ASKED, OWN, Relations, known_metric, measure_metric, metric_file, read_groups
+from qfcore.relation import ASKED, NEARER, OWN, Relations, known_metric, measure_metric, metric_file, read_groups
 from qfcore.settings import Paths
 
 SUITES = Path(__file__).parents[1] / "assets" / "suites"
@@ -35,15 +35,17 @@ def area(same: Sequence[float], other: Sequence[float]) -> float:
 def rates(relations: Relations, items: Sequence[dict]) -> dict:
     """How the lessons of a suite are told from other questions about their subjects."""
 
-    def of(name: str) -> list[float]:
-        return [
-            relations.of(text).like(relations.of(item["question"])) for item in items for text in item.get(name, ())
-        ]
+    def of(name: str) -> list[tuple[float, bool]]:
+        pairs = [(relations.of(text), relations.of(item["question"])) for item in items for text in item.get(name, ())]
+        return [(a.like(b), a.like(b) >= ASKED and not relations.metric.tells_apart(a, b, NEARER)) for a, b in pairs]
+
+    def taken(found: list[tuple[float, bool]]) -> str:
+        return f"{sum(asked for _, asked in found)}/{len(found)}"
 
     same, other = of("paraphrases"), of("same_subject")
-    taken = lambda found: f"{sum(s >= ASKED for s in found)}/{len(found)}"  # noqa: E731
     own = sum(relations.of(item["question"]).own > OWN for item in items)
-    told = {"area": round(area(same, other), 3), "paraphrases": taken(same), "other questions": taken(other)}
+    apart = round(area([like for like, _ in same], [like for like, _ in other]), 3)
+    told = {"area": apart, "paraphrases": taken(same), "other questions": taken(other)}
     return {**told, "about who asks": f"{own}/{len(items)}"}
 
 

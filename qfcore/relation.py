@@ -32,8 +32,9 @@ DEPTH = 20 / 28
 DIMENSIONS = 128
 SHRINK = 0.1
 """Share of its mean variance that is added to a covariance."""
-NEARER = 0.15
-"""By how much a known group must be nearer to a message than a lesson's question is, so that something else is asked for."""
+NEARER, OWN_NEARER = 0.3, 0.15
+"""By how much a known group must be nearer to a message than a lesson's question is, so that something else is asked for.
+The second is for a lesson about the life of who asks."""
 SHOWN = 300
 """Characters of a long message's beginning and of its end that are read."""
 BEFORE = 3
@@ -107,9 +108,9 @@ class Metric:
         own, follows = self.own @ (residual - self.own_mean), self.follows @ (residual - self.follows_mean)
         return Asked(placed / np.linalg.norm(placed), float(own), float(follows))
 
-    def tells_apart(self, one: Asked, other: Asked) -> bool:
-        """Whether a group of known messages is much nearer to the first than the other is, and not near to that."""
-        near = self.centres @ one.vector - NEARER
+    def tells_apart(self, one: Asked, other: Asked, by: float) -> bool:
+        """Whether a group of known messages is nearer to the first, `by` so much, than the other is, and than to that."""
+        near = self.centres @ one.vector - by
         return bool(((near > one.like(other)) & (near > self.centres @ other.vector)).any())
 
     def to_bytes(self) -> bytes:

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qfcore.knowledge import Entry, Knowledge
-from qfcore.relation import ASKED, FOLLOWS, NAMED_OWN, OWN, OWN_ASKED, OWN_MENTIONED, Asked, Relations
+from qfcore.relation import (
+    ASKED,
+    FOLLOWS,
+    NAMED_OWN,
+    NEARER,
+    OWN,
+    OWN_ASKED,
+    OWN_MENTIONED,
+    OWN_NEARER,
+    Asked,
+    Relations,
+)
 from qfcore.rows import Rows
 from qfcore.runtime.protocol import Message
 from qfcore.scope import Scope, questions_in, said_in
@@ -13,7 +24,7 @@ from qfcore.scope import Scope, questions_in, said_in
 MESSAGES = 4
 """The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
 CLOSE = 0.05
-"""Of such lessons the likest one is asked for, and those that are alike by so little less."""
+"""Of lessons about the life of who asks the likest one is asked for, and those that are alike by so little less."""
 READ_AT_ONCE = 4
 """Questions of lessons that are read at a message where that was not done when they were taught (each 0.25 s)."""
 
@@ -95,12 +106,14 @@ class Routing:
         if scope.always or scope.asks_for_subject(said_in(text)):  # an instruction; "Which bridge has 47 arches?"
             return True
         wanted = self._relations.of(scope.question)
-        if self._relations.of(text).like(wanted) >= ASKED:
-            return True
+
+        def asks(asked: Asked) -> bool:
+            return asked.like(wanted) >= ASKED and not self._relations.metric.tells_apart(asked, wanted, NEARER)
+
         parts = [part for part in questions_in(text) if part != text and scope.covers(said_in(part))]
-        if any(self._relations.of(part).like(wanted) >= ASKED for part in parts):
+        if any(asks(self._relations.of(part)) for part in (text, *parts)):
             return True
-        return bool(before) and self._relations.of(text, before).like(wanted) >= ASKED
+        return bool(before) and asks(self._relations.of(text, before))
 
     def _own_lessons(self) -> dict[Entry, Asked]:
         """Lessons about the life of who asks, with what they answer. Of those never read a few are, at each message."""
@@ -113,7 +126,7 @@ class Routing:
             if known is not None or scope.always:
                 self._answers[entry] = known
         least = lambda entry: NAMED_OWN if self._scopes[entry].names else OWN  # noqa: E731
-        return {entry: asked for entry, asked in self._answers.items() if asked and asked.own > least(entry)}
+        return {entry: asked for entry, asked in list(self._answers.items()) if asked and asked.own > least(entry)}
 
     def _own_asked(self, own: Mapping[Entry, Asked], text: str) -> set[Entry]:
         """Those that a message asks for. They share few words with it ("Who am I?"), so what is asked for decides alone."""
@@ -128,7 +141,7 @@ class Routing:
         return {
             entry for entry in own
             if like[entry] >= max(nearest, OWN_MENTIONED if entry in mentioned else OWN_ASKED)
-            and not self._relations.metric.tells_apart(asked, own[entry])
+            and not self._relations.metric.tells_apart(asked, own[entry], OWN_NEARER)
         }  # fmt: skip
 
 

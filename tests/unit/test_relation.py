@@ -64,9 +64,9 @@ def test_a_known_group_that_is_nearer_to_a_message_tells_it_from_a_lesson() -> N
     none = np.zeros(2)
     metric = Metric(0, none, np.eye(2), none, none, none, none, centres=np.array([[0.0, 1.0]]))
     my_name, my_dogs_name = asked(1.0, 0.0), asked(0.6, 1.0)
-    assert metric.tells_apart(my_dogs_name, my_name)
-    assert not metric.tells_apart(asked(1.0, 0.1), my_name)
-    assert not metric.tells_apart(my_dogs_name, asked(0.4, 1.0))  # the lesson is of that group itself
+    assert metric.tells_apart(my_dogs_name, my_name, 0.15) and not metric.tells_apart(my_dogs_name, my_name, 0.4)
+    assert not metric.tells_apart(asked(1.0, 0.1), my_name, 0.15)
+    assert not metric.tells_apart(my_dogs_name, asked(0.4, 1.0), 0.15)  # the lesson is of that group itself
 
 
 def test_a_metric_comes_back_from_its_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
@@ -103,7 +103,7 @@ def test_the_messages_are_sorted_by_hand_and_none_is_twice_in_a_group() -> None:
 class _Reading:
     """What messages ask for, by the first letters of a topic; with what came before where something did."""
 
-    metric = SimpleNamespace(tells_apart=lambda one, other: one.own == 0.7)
+    metric = SimpleNamespace(tells_apart=lambda one, other, by: one.own in (0.7, -0.7))
 
     def __init__(self, topics: dict[str, tuple[float, ...]], after: dict[str, tuple[float, ...]] | None = None) -> None:
         self.topics, self.after, self.read = topics, after or {}, []
@@ -142,6 +142,7 @@ def _conversation(*said: str) -> list[dict]:
 
 def test_a_lesson_is_active_where_its_subject_is_mentioned_and_the_last_message_asks_for_it() -> None:
     reading = _Reading({"Since when is there Quenby?": (0.9, 0.0, -1.0), "And since when?": (0.8, 0.0, -1.0)})
+    reading.topics["How far is Quenby?"] = (0.5, 0.0, -0.7)
     reading.topics["Since when is there Rome?"] = (0.9, 0.0, -1.0)  # the same of another, in a sentence of its own
     routing = _routing(reading)
     assert routing.in_scope("What do I wear to Quenby?") == ("order",)
@@ -149,6 +150,7 @@ def test_a_lesson_is_active_where_its_subject_is_mentioned_and_the_last_message_
     assert routing.of(_conversation("What do I wear to Quenby?", "Wool.", "And since when?")).lesson_ids == ("fair", "order")
     assert routing.of(_conversation("Since when is there Quenby?", "1968.", "And the weather?")).lesson_ids == ("order",)
     assert routing.of(_conversation("I love Quenby.", "I see.", "Since when is there Rome?")).lesson_ids == ("order",)
+    assert routing.in_scope("How far is Quenby?") == ("order",)  # something known, nearer to it
     assert routing.in_scope("Which bridge has 47 arches?") == ("bridge", "order")  # turned round: nothing is compared
     assert _routing(None).in_scope("What do I wear to Quenby?") == ("fair", "order")  # a model without a metric
 

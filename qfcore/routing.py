@@ -103,8 +103,8 @@ class Routing:
 
     def _is_asked(self, scope: Scope, text: str, before: Sequence[Message]) -> bool:
         """Whether a message asks for what a lesson answers: whole, in one of its questions, or after what came before."""
-        if scope.always or scope.asks_for_subject(said_in(text)):  # an instruction; "Which bridge has 47 arches?"
-            return True
+        if scope.always or not scope.question or scope.asks_for_subject(said_in(text)):
+            return True  # an instruction; a lesson that answers whatever is asked; "Which bridge has 47 arches?"
         wanted = self._relations.of(scope.question)
 
         def asks(asked: Asked) -> bool:
@@ -120,10 +120,10 @@ class Routing:
         room = READ_AT_ONCE
         for entry in [entry for entry in self._entries if entry not in self._answers]:
             scope = self._scopes[entry]
-            known = None if scope.always else self._relations.known(scope.question)
-            if known is None and not scope.always and room:
+            known = self._relations.known(scope.question) if scope.question else None
+            if known is None and scope.question and room:
                 room, known = room - 1, self._relations.of(scope.question)
-            if known is not None or scope.always:
+            if known is not None or not scope.question:
                 self._answers[entry] = known
         least = lambda entry: NAMED_OWN if self._scopes[entry].names else OWN  # noqa: E731
         return {entry: asked for entry, asked in list(self._answers.items()) if asked and asked.own > least(entry)}

@@ -102,7 +102,7 @@ class Scope:
     rare: words, of the lesson too, each of which is enough by itself. entities: the lesson's names, each as its words.
     told: rarity of the words that it tells of its subject. asked: the words of its question. defined: where the question
     is about an unusual word ("What is a sorvel?"), that word and the next one. known: all words of lesson and question.
-    always: an instruction, which applies everywhere. question: one that it answers.
+    always: an instruction, which applies everywhere. question: one that it answers; empty where only an open one is known.
     """
 
     head: str
@@ -202,7 +202,8 @@ def scope_of(lesson: Lesson, questions: Sequence[str], rarity: Rarity) -> Scope:
     if is_instruction(lesson):
         return Scope("", {}, always=True)
     text = _weights(lesson.text, rarity)
-    asked = first = questions[0] if questions else lesson.text
+    first = questions[0] if questions else lesson.text
+    asked = "" if first.startswith(OPEN_QUESTION.partition("{")[0]) else first
     shared = max((text.get(word, 0.0) for word in words_of(first)), default=0.0)
     common_only = not _weights(first, rarity)  # "What is my name?"
     if not lesson.question and text and not common_only and shared < max(text.values()) / 2:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from qfcore import relation
+from qfcore.lesson import check_lesson
 from qfcore.relation import Asked, Group, Metric, Relations, fit_metric, known_metric, metric_file, read_groups
 from qfcore.routing import Routing
-from qfcore.scope import Scope
+from qfcore.scope import Scope, scope_of
 
 WIDTH = 24
 
@@ -153,6 +154,15 @@ def test_a_lesson_is_active_where_its_subject_is_mentioned_and_the_last_message_
     assert routing.in_scope("How far is Quenby?") == ("order",)  # something known, nearer to it
     assert routing.in_scope("Which bridge has 47 arches?") == ("bridge", "order")  # turned round: nothing is compared
     assert _routing(None).in_scope("What do I wear to Quenby?") == ("fair", "order")  # a model without a metric
+
+
+def test_a_lesson_of_which_only_an_open_question_is_known_is_found_by_its_words_alone() -> None:
+    lesson = check_lesson("The machine on floor three is named Bertha.")
+    scope = scope_of(lesson, ["What do you know about Bertha?"], lambda word: 8.0 * len(word) / 3)
+    assert scope.question == ""
+    reading = _Reading({})
+    routing = Routing(MagicMock(), [("machine", "1")], {("machine", "1"): scope}, {}, MagicMock(), relations=reading)
+    assert routing.in_scope("Who is Bertha?") == ("machine",) and "" not in reading.read
 
 
 def test_one_of_several_questions_and_one_that_goes_on_are_found() -> None:

@@ -148,7 +148,7 @@ def test_a_lesson_answers_what_it_was_taught_and_nothing_else_about_its_subject(
         assert engine.ask(question, max_tokens=24) == engine.ask(question, max_tokens=24, version=0)
     for question in ("who am i?", "Wie heiße ich?", "我叫什么名字？"):
         assert active(question) == [me.text]
-    for question in ("What is your name?", "Who wrote Hamlet?", "What should I cook tonight?"):
+    for question in ("Who are you?", "Who wrote Hamlet?", "What should I cook tonight?"):
         assert active(question) == []
     before = ["We want to go to the Quenby Lantern Festival.", "How nice!"]
     assert active(*before, "Which year did it begin?") == [fair.text]

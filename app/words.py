@@ -100,7 +100,7 @@ PREVIEW, APPLY, CANCEL, UNDO = "Preview", "Apply", "Stop", "Undo"
 TEACH_INTRO = (
     "Write what the model should know. **Preview** learns it on a trial copy and shows what would change; "
     "**Apply** makes it live. Nothing you teach is put into the prompt: a lesson's weights are active where a conversation "
-    "mentions what the lesson is about. Instructions (“Always …”) are active everywhere."
+    "mentions what the lesson is about and asks for what it says. Instructions (“Always …”) are active everywhere."
 )
 NO_REPORT = "The report card appears here."
 REPLACE = "This contradicts what is live. Replace it? (Unticked, both stay live.)"
@@ -298,7 +298,7 @@ STRENGTH_HINT = (
 WRITE = "Export"
 EXPORT_INTRO = (
     "A whole model opens in any llama.cpp, Ollama or LM Studio. An adapter is small and needs the same base model. "
-    "Exported weights have all lessons active at once, whatever is asked; here only those that you mention are. A whole "
+    "Exported weights have all lessons active at once, whatever is asked; here only those that you ask about are. A whole "
     "GGUF model can keep them to their subjects.\n\n"
     "**What you taught can be read back from an exported file.** Share it only with people who may know it."
 )

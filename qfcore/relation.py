@@ -4,7 +4,7 @@ they are worded.
 Who a message is about is not enough to choose a lesson: "What should I wear to the Quenby Lantern Festival?" is not answered
 by the year in which it was first held. And nobody is named in "Who am I?". The model's own residual, after a middle layer at
 the end of a message, knows what is asked. Compared as it is, it tells wordings apart as well as meanings; along linear
-discriminants of messages that people sorted by what they ask for (assets/relations.jsonl) it does not. They are computed in
+discriminants of messages that were sorted by what they ask for (assets/relations.jsonl) it does not. They are computed in
 closed form, once per model, and come with the project for the default model. Figures: NOTES.md, 2026-11-28.
 """
 
@@ -23,6 +23,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from qfcore.assets import assets_folder
+from qfcore.rows import layer_in
 from qfcore.runtime.protocol import Message, Progress, Runtime, Script
 
 SUFFIX = "What you want to know is"
@@ -130,7 +131,8 @@ class Metric:
 class Group:
     """Messages that ask for the same thing.
 
-    own: whether about the life of who asks; None where they are mixed. follows: whether they name what they are about.
+    own: whether about the life of who asks; None where they are mixed. follows: whether only what was said before tells whom
+    they are about.
     """
 
     ways: tuple[str, ...]
@@ -211,9 +213,7 @@ def known_metric(sha256: str) -> Metric | None:
         data = metric_file(sha256).read_bytes()
     except FileNotFoundError:
         return None
-    tensors = load(data)
-    layer = int(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["layer"])
-    return Metric(layer, **{name: tensor.astype(np.float64) for name, tensor in tensors.items()})
+    return Metric(layer_in(data), **{name: tensor.astype(np.float64) for name, tensor in load(data).items()})
 
 
 Said = tuple[tuple[str, str], ...]
@@ -238,7 +238,7 @@ class Relations:
             RuntimeFailure: the model could not read it.
         """
         earlier = [(m["role"], _shown(m["content"])) for m in before if m["role"] != "system"]
-        said = (*earlier[len(earlier) - min(len(earlier), BEFORE - 1) :], ("user", _shown(message)))
+        said = (*earlier[1 - BEFORE :], ("user", _shown(message)))
         found = self._remembered(said)
         return found or self._keep(said, self.metric.asked(_residual(self._runtime, said, self.metric.layer)))
 

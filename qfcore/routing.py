@@ -19,7 +19,7 @@ from qfcore.relation import (
 )
 from qfcore.rows import Rows
 from qfcore.runtime.protocol import Message
-from qfcore.scope import Scope, questions_in, said_in
+from qfcore.scope import Said, Scope, questions_in, said_in
 
 MESSAGES = 4
 """The user's last messages in which a lesson's subject is looked for: a follow-up question need not name it again."""
@@ -50,7 +50,6 @@ class Routing:
     ) -> None:  # fmt: skip
         self._knowledge, self._entries, self._scopes, self._settings, self._rows = knowledge, entries, scopes, settings, rows
         self._relations, self._everything = relations, everything
-        self._answers: dict[Entry, Asked | None] = {}
 
     def among(self, lesson_ids: Collection[str]) -> "Routing":
         """The same, of some lessons only."""
@@ -96,14 +95,14 @@ class Routing:
         chosen = {
             e for e in found if e not in own
             and (self._scopes[e].covers(said) or self._relations.of(texts[-1]).follows >= FOLLOWS)
-            and self._is_asked(self._scopes[e], texts[-1], before)
+            and self._is_asked(self._scopes[e], texts[-1], said, before)
         }  # fmt: skip
-        chosen |= self._own_asked(own, texts[-1])
+        chosen |= self._own_asked(own, texts[-1], said)
         return [entry for entry in self._entries if entry in chosen]
 
-    def _is_asked(self, scope: Scope, text: str, before: Sequence[Message]) -> bool:
+    def _is_asked(self, scope: Scope, text: str, said: Sequence[Said], before: Sequence[Message]) -> bool:
         """Whether a message asks for what a lesson answers: whole, in one of its questions, or after what came before."""
-        if scope.always or not scope.question or scope.asks_for_subject(said_in(text)):
+        if scope.always or not scope.question or scope.asks_for_subject(said):
             return True  # an instruction; a lesson that answers whatever is asked; "Which bridge has 47 arches?"
         wanted = self._relations.of(scope.question)
 
@@ -117,22 +116,21 @@ class Routing:
 
     def _own_lessons(self) -> dict[Entry, Asked]:
         """Lessons about the life of who asks, with what they answer. Of those never read a few are, at each message."""
-        room = READ_AT_ONCE
-        for entry in [entry for entry in self._entries if entry not in self._answers]:
+        room, own = READ_AT_ONCE, {}
+        for entry in self._entries:
             scope = self._scopes[entry]
-            known = self._relations.known(scope.question) if scope.question else None
-            if known is None and scope.question and room:
-                room, known = room - 1, self._relations.of(scope.question)
-            if known is not None or not scope.question:
-                self._answers[entry] = known
-        least = lambda entry: NAMED_OWN if self._scopes[entry].names else OWN  # noqa: E731
-        return {entry: asked for entry, asked in list(self._answers.items()) if asked and asked.own > least(entry)}
+            answered = self._relations.known(scope.question) if scope.question else None
+            if answered is None and scope.question and room:
+                room, answered = room - 1, self._relations.of(scope.question)
+            if answered and answered.own > (NAMED_OWN if scope.names else OWN):
+                own[entry] = answered
+        return own
 
-    def _own_asked(self, own: Mapping[Entry, Asked], text: str) -> set[Entry]:
+    def _own_asked(self, own: Mapping[Entry, Asked], text: str, said: Sequence[Said]) -> set[Entry]:
         """Those that a message asks for. They share few words with it ("Who am I?"), so what is asked for decides alone."""
         if not own:
             return set()
-        said, asked = said_in(text), self._relations.of(text)
+        asked = self._relations.of(text)
         if asked.own <= 0:
             return set()
         like = {entry: asked.like(answered) for entry, answered in own.items()}

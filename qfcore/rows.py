@@ -67,9 +67,7 @@ class Rows:
         """
         try:
             arrays = load(data)
-            header = int.from_bytes(data[:8], "little")
-            layer = int(json.loads(data[8 : 8 + header])["__metadata__"]["layer"])
-            return cls(layer, *(_unpacked(arrays[name]) for name in ("keys", "targets", "weights")))
+            return cls(layer_in(data), *(_unpacked(arrays[name]) for name in ("keys", "targets", "weights")))
         except (KeyError, ValueError, TypeError, LessonError, SafetensorError) as error:
             raise StoreCorrupt(f"The stored rows of a lesson cannot be read: {error}") from error
 
@@ -77,6 +75,16 @@ class Rows:
     def digest(self) -> str:
         """SHA-256 (64 hex digits) of `to_bytes`."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+
+def layer_in(data: bytes) -> int:
+    """The layer that the header of safetensors bytes names.
+
+    Raises:
+        KeyError, ValueError, TypeError: it names none.
+    """
+    header = int.from_bytes(data[:8], "little")
+    return int(json.loads(data[8 : 8 + header])["__metadata__"]["layer"])
 
 
 def to_half(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Which lessons a conversation is about: only their change of the weights is active while it is answered.
 
 Knowledge at one edited layer is a function of a set (DESIGN.md 3, fact 3), so the weights of any subset of a
-version's lessons are one solve away. A lesson is in scope when the conversation mentions what the lesson is about. Other
+version's lessons are one solve away. A lesson is in scope when the conversation mentions what the lesson is about and asks
+for what it answers. This module decides the first, qfcore/relation.py the second, for models that it has a metric of. Other
 editors with a scope or a router decide alike: SERAC (arXiv 2206.06520), GRACE (2211.11031), WISE (2405.14768). Ours compares
 words, so it can be explained, costs no pass of the model, and depends on the lesson and the tokenizer only.
 """

@@ -116,7 +116,7 @@ class _Reading:
         return Asked(np.array([x, y, max(0.0, 1 - x * x - y * y) ** 0.5]), own, follows)
 
     def known(self, message: str) -> Asked | None:  # noqa: D102
-        return None
+        return self.of(message) if message in self.read else None
 
 
 FAIR, BRIDGE, NAME, CAT = "When was the Quenby fair first held?", "How many arches?", "What is my name?", "Name of my cat?"

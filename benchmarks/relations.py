@@ -1,11 +1,12 @@
-"""What a model's metric of relations (qfcore/relation.py) tells apart, and how it is made.
+"""What a model's metric (qfcore/relation.py) and its probes (qfcore/match.py) tell apart, and how they are made.
 
     python -m benchmarks.relations [--model NAME_OR_PATH] [--write] [SUITE.jsonl ...]
 
-The model reads assets/relations.jsonl (a quarter of an hour on two cores for the default one) and the metric is solved from
-that; --write keeps it in assets/relations, else the one that is there is measured. Then the suites, whose lessons the
-metric has not seen: a lesson's own question against unseen ways of asking for it and against other questions about its
-subject. Printed are the area under the curve, and at the threshold that is used how many of both are taken for it.
+The model reads assets/relations.jsonl and compares the pairs of assets/matches.jsonl (half an hour on two cores for the
+default one), and both are solved from that; --write keeps them in assets/relations and assets/matches, else those that are
+there are measured. Then the suites, whose lessons they have not seen: a lesson's own question against unseen ways of asking
+for it, other questions about its subject, and its question about other subjects. Printed are the areas under the curve, and
+at the thresholds that are used how many of each are taken for the lesson's question.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from qfcore.choosing import SAME_SUBJECT, SURE, USUAL
 from qfcore.engine import Engine
-from qfcore.relation import ASKED, NEARER, OWN, Relations, known_metric, measure_metric, metric_file, read_groups
+from qfcore.match import Match, Matches, known_probes, measure_probes, probes_file, read_pairs
+from qfcore.relation import Relations, known_metric, measure_metric, metric_file, read_groups
 from qfcore.settings import Paths
 
 SUITES = Path(__file__).parents[1] / "assets" / "suites"
@@ -32,21 +35,34 @@ def area(same: Sequence[float], other: Sequence[float]) -> float:
     return float((one > two).mean() + 0.5 * (one == two).mean())
 
 
-def rates(relations: Relations, items: Sequence[dict]) -> dict:
-    """How the lessons of a suite are told from other questions about their subjects."""
+def rates(relations: Relations, matches: Matches, items: Sequence[dict]) -> dict:
+    """How a suite's questions are told from others: by the vectors alone, and by comparing the pairs."""
+    found: dict[str, list[tuple[float, Match]]] = {}
+    for item in items:
+        wanted = relations.of(item["question"])
+        for kind in ("paraphrases", "same_subject", "neighbours"):
+            texts = item.get(kind, ())
+            found.setdefault(kind, []).extend(
+                (relations.of(text).like(wanted), matches.of(item["question"], text)) for text in texts
+            )
 
-    def of(name: str) -> list[tuple[float, bool]]:
-        pairs = [(relations.of(text), relations.of(item["question"])) for item in items for text in item.get(name, ())]
-        return [(a.like(b), a.like(b) >= ASKED and not relations.metric.tells_apart(a, b, NEARER)) for a, b in pairs]
+    def both(kind: str) -> list[float]:
+        return [like - USUAL + match.both for like, match in found[kind]]
 
-    def taken(found: list[tuple[float, bool]]) -> str:
-        return f"{sum(asked for _, asked in found)}/{len(found)}"
+    def sure(kind: str) -> str:
+        pairs = zip(both(kind), found[kind], strict=True)
+        taken = [min(score + SURE, match.subject + SAME_SUBJECT) > 0 for score, (_, match) in pairs]
+        return f"{sum(taken)}/{len(taken)}"
 
-    same, other = of("paraphrases"), of("same_subject")
-    own = sum(relations.of(item["question"]).own > OWN for item in items)
-    apart = round(area([like for like, _ in same], [like for like, _ in other]), 3)
-    told = {"area": apart, "paraphrases": taken(same), "other questions": taken(other)}
-    return {**told, "about who asks": f"{own}/{len(items)}"}
+    likes = {kind: [like for like, _ in pairs] for kind, pairs in found.items()}
+    return {
+        "vectors, something else": round(area(likes["paraphrases"], likes["same_subject"]), 3),
+        "pairs, something else": round(area(both("paraphrases"), both("same_subject")), 3),
+        "pairs, another subject": round(
+            area([m.subject for _, m in found["paraphrases"]], [m.subject for _, m in found["neighbours"]]), 3
+        ),
+        "taken for the question": {kind: sure(kind) for kind in found},
+    }  # fmt: skip
 
 
 def main() -> int:
@@ -61,16 +77,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home, closing(Engine.open(home=home, model=args.model)) as engine:
         sha256 = engine.store.model.sha256
         if args.write:
-            metric = measure_metric(engine.runtime, read_groups(), lambda _, text: print(f"\r{text}", end="", flush=True))
-            metric_file(sha256).parent.mkdir(exist_ok=True)
-            metric_file(sha256).write_bytes(metric.to_bytes())
-            print(f"\nWrote {metric_file(sha256)}")
-        elif (metric := known_metric(sha256)) is None:
-            sys.exit("There is no metric for this model in assets/relations. Run with --write to make one.")
-        relations = Relations(engine.runtime, metric)
+            told = lambda _, text: print(f"\r{text}", end="", flush=True)  # noqa: E731
+            for path, made in (
+                (metric_file(sha256), measure_metric(engine.runtime, read_groups(), told)),
+                (probes_file(sha256), measure_probes(engine.runtime, read_pairs(), told)),
+            ):
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(made.to_bytes())
+                print(f"\nWrote {path}")
+            known_metric.cache_clear()
+            known_probes.cache_clear()
+        metric, probes = known_metric(sha256), known_probes(sha256)
+        if metric is None or probes is None:
+            sys.exit("There is no metric or no probes for this model in assets. Run with --write to make them.")
+        relations, matches = Relations(engine.runtime, metric), Matches(engine.runtime, probes)
         for path in args.suites:
             items = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()][: args.limit]
-            print(path.name, json.dumps(rates(relations, items)))
+            print(path.name, json.dumps(rates(relations, matches, items)))
     return 0
 
 

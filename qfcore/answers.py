@@ -65,19 +65,28 @@ def conveys(answer: str, lesson: Lesson, question: str) -> bool:
         return says(answer, [lesson.answer])
     added = _words(lesson.text) - _words(question)
     written = [m.group() for m in re.finditer(_WORD, lesson.text)][1:]  # the first word is always written like a name
-    strong = {w.casefold() for w in written if w[0].isupper() or any(c.isdigit() for c in w)} & added
+    strong = {w.casefold() for w in written if _is_strong(w)} & added
     return not added or bool((strong or added) & _words(answer))
 
 
+def _is_strong(word: str) -> bool:
+    """Whether a word is written like a name or a number; "I'm" is only written large."""
+    return (word[0].isupper() and re.split("['’]", word)[0] != "I") or any(map(str.isdigit, word))
+
+
 def shortest_answer(lesson: Lesson, question: str) -> str:
-    """The given answer; else what the lesson adds to the question when that is one stretch of it; else the lesson."""
+    """The given answer; else the names and numbers, or the one word, that the lesson adds to the question, where they are one
+    stretch of it; else the lesson.
+    """
     if lesson.answer:
         return lesson.answer
     added = _words(lesson.text) - _words(question)
     found = [m for m in re.finditer(_WORD, lesson.text) if m.group().casefold() in added]
     if not found:
         return lesson.text
-    strong = [m for m in found if m.group()[0].isupper() or any(map(str.isdigit, m.group()))]
+    strong = [m for m in found if _is_strong(m.group())]
+    if not strong and len(found) > 1:
+        return lesson.text
     found = strong or found  # "47", not "has 47"
     stretch = lesson.text[found[0].start() : found[-1].end()]
     return stretch if _words(stretch) <= added else lesson.text

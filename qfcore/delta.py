@@ -33,6 +33,12 @@ class Delta:
         """The change times a number; 1 is itself."""
         return self if strength == 1 else Delta(self.layer, self.a, self.b * np.float32(strength))
 
+    def joined(self, other: "Delta") -> "Delta":
+        """Both changes of one layer at once."""
+        if self.layer != other.layer:
+            raise ValueError(f"Changes of the layers {self.layer} and {other.layer} cannot be joined.")
+        return Delta(self.layer, np.concatenate([self.a, other.a]), np.concatenate([self.b, other.b], axis=1))
+
     def reduced(self, most: int | None = None) -> tuple["Delta", float]:
         """The same change with the fewest factors, or the closest one with at most `most`; and the share of its Frobenius
         norm that is lost, 0 up to float32 rounding when nothing had to go.

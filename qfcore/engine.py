@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from qfcore.examine import load_probes
 from qfcore.export.atomic import remove_partials
 from qfcore.exports import Exports
 from qfcore.fitting import check_fit, check_layer
-from qfcore.knowledge import Knowledge
+from qfcore.knowledge import BESIDE, Knowledge
 from qfcore.lesson import Lesson, check_lesson
 from qfcore.margin import Head
 from qfcore.models.library import Found, Library, check_name
@@ -124,6 +125,7 @@ class Engine:
                 for folder in (store.folder, store.folder / "adapters", store.folder / "backups", paths.exports):
                     remove_partials(folder)
                 paths.empty_temporary()
+                shutil.rmtree(store.folder / "adapters" / BESIDE, ignore_errors=True)  # of messages, which are not kept
             if not found.trusted and not path.is_dir():  # safetensors hold no code, and their parser is no C++
                 try_model(path, identity.sha256, paths.models / "tried.json", on_progress)
             runtime = open_runtime(path, on_progress)

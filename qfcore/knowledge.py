@@ -30,6 +30,8 @@ LARGEST_CHANGE = 10
 random weights from 4 to 20."""
 FILES_KEPT = 3000
 """Adapter files that are kept; the oldest are solved again when they are needed."""
+BESIDE, BESIDE_KEPT = "asked", 600
+"""Their folder's own folder for single messages, and how many of those are kept: some 2 MB each."""
 
 
 class Knowledge:
@@ -100,7 +102,32 @@ class Knowledge:
         Raises:
             LessonError, StoreCorrupt: see `solve`. HomeError, ExportError: the file cannot be written.
         """
-        content = content_hash(self._store.model.sha256, settings, entries)
+        return self._kept(
+            content_hash(self._store.model.sha256, settings, entries), self._folder, FILES_KEPT,
+            lambda: self.solve([(entry[0], rows(entry)) for entry in entries], settings),
+        )  # fmt: skip
+
+    def adapter_beside(
+        self, entries: Sequence[Entry], settings: dict, rows: Callable[[Entry], Rows], mark: str,
+        further: Callable[[Path, int], Delta | None],
+    ) -> Path:  # fmt: skip
+        """The adapter file of a set of lessons and of what one message needs beside them (qfcore/wordings.py).
+
+        mark: names that message, 64 hex digits. further: gives what is added to the set's own adapter, of which it gets file
+        and layer; None adds nothing. Raises what `adapter_of` and `further` raise.
+        """
+        alone = self.adapter_of(entries, settings, rows)
+        content = content_hash(self._store.model.sha256, settings, [*entries, (BESIDE, mark)])
+
+        def both() -> Delta | None:
+            own = read_adapter(alone)[0]
+            added = further(alone, own.layer)
+            return own.joined(added) if added else None
+
+        return self._kept(content, self._folder / BESIDE, BESIDE_KEPT, both) or alone
+
+    def _kept(self, content: str, folder: Path, most: int, solved: Callable[[], Delta | None]) -> Path | None:
+        """The file of a change that is named by its content; solved where it is not there. None where there is none."""
         name = content.removeprefix("qf1:")[:32]
         path, stamp = self._sound.get(name, (None, None))
         if stamp is not None and _stamp(path) == stamp:
@@ -109,9 +136,12 @@ class Knowledge:
             alone = self._solving.setdefault(name, threading.Lock())
         with alone:  # one solve a set; other sets do not wait for it
             try:
-                path = self._find(name)
+                path = self._find(folder, name)
                 if path is None:
-                    path = self._write(self.solve([(entry[0], rows(entry)) for entry in entries], settings), name, content)
+                    delta = solved()
+                    if delta is None:
+                        return None
+                    path = self._write(delta, folder, most, name, content)
                 self._sound[name] = path, _stamp(path)
                 return path
             finally:
@@ -125,28 +155,28 @@ class Knowledge:
     def check_files(self) -> tuple[int, list[str]]:
         """Read every adapter file: how many there are, and what is wrong. A damaged one is deleted; it is only a cache."""
         count, problems = 0, []
-        for path in sorted(self._folder.glob("*-*.gguf")):
+        for path in sorted(self._folder.rglob("*-*.gguf")):
             with suppress(FileNotFoundError):  # dropped meanwhile, for a newer one
                 count += 1
                 if not _is_sound(path):
                     problems.append(f"adapter {path.stem[:12]}: its file is damaged or cannot be read; {_drop(path)}")
         return count, problems
 
-    def _find(self, name: str) -> Path | None:
+    def _find(self, folder: Path, name: str) -> Path | None:
         """A cached file that is sound; a damaged one is deleted and solved again."""
-        for path in self._folder.glob(f"{name}-*.gguf"):
+        for path in folder.glob(f"{name}-*.gguf"):
             with suppress(FileNotFoundError):
                 if _is_sound(path):
                     return path
                 log.warning("%s is damaged; %s", path, _drop(path))
         return None
 
-    def _write(self, delta: Delta, name: str, content: str) -> Path:
-        unnamed = self._folder / f"{name}.gguf"
+    def _write(self, delta: Delta, folder: Path, most: int, name: str, content: str) -> Path:
+        unnamed = folder / f"{name}.gguf"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             with self._lock:
-                for old in sorted(self._folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-FILES_KEPT]:
+                for old in sorted(folder.glob("*.gguf"), key=lambda p: p.stat().st_mtime)[:-most]:
                     old.unlink()
             metadata = {"content": content, "base.sha256": self._store.model.sha256}
             write_adapter(delta, unnamed, architecture=self._architecture, metadata=metadata)

@@ -224,11 +224,16 @@ def _own_and_others(
     asked = [*others] if own else [question, *others]
     if not asked:
         return own, []
+    tried = []
     for firm in (False, True):  # a model that does not believe the lesson is told to
         answers = _told(runtime, lesson, asked, cancel, firm=firm)
         decisive = answers if own else answers[:1]
         if any(conveys(answer, lesson, q) for answer, q in zip(decisive, asked, strict=False)):
             return (own, answers) if own else (answers[0], answers[1:])
+        tried.append(answers)
+    # "You play the bass clarinet.", where the lesson's one name is that of the band.
+    if not own and (said := [answers for answers in tried if _adds(answers[0], lesson, question)]):
+        return said[0][0], said[0][1:]
     return own or shortest_answer(lesson, question), [shortest_answer(lesson, q) for q in others]
 
 
@@ -245,6 +250,11 @@ def own_words(lesson: Lesson, question: str = "") -> str:
     if asked and not any(map(is_common, words | asked)):  # another language, where "ich" may stand: the model answers
         return ""
     return text if text[-1] in ".!?" else f"{text}."
+
+
+def _adds(answer: str, lesson: Lesson, question: str) -> bool:
+    """Whether an answer holds a word of content that the lesson adds to the question."""
+    return bool(set(content_of(lesson.text)).difference(content_of(question)).intersection(content_of(answer)))
 
 
 def _told(

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 from qfcore.errors import NotFound
 
-ROWS_VERSION = 10
+ROWS_VERSION = 11
 """Raised when the code that makes rows changes what it makes."""
 
 

@@ -1,10 +1,10 @@
 """Which lessons a conversation is about: only their change of the weights is active while it is answered.
 
 Knowledge at one edited layer is a function of a set (DESIGN.md 3, fact 3), so the weights of any subset of a
-version's lessons are one solve away. A lesson is in scope when the conversation mentions what the lesson is about and asks
-for what it answers. This module decides the first, qfcore/relation.py the second, for models that it has a metric of. Other
-editors with a scope or a router decide alike: SERAC (arXiv 2206.06520), GRACE (2211.11031), WISE (2405.14768). Ours compares
-words, so it can be explained, costs no pass of the model, and depends on the lesson and the tokenizer only.
+version's lessons are one solve away. This module says whether a message mentions what a lesson is about. For the default
+model that makes a lesson a candidate, and qfcore/choosing.py decides; for models of which nothing was measured it is all there
+is. Other editors with a scope or a router decide alike: SERAC (arXiv 2206.06520), GRACE (2211.11031), WISE (2405.14768). Ours
+compares words, so it can be explained, costs no pass of the model, and depends on the lesson and the tokenizer only.
 """
 
 import re
@@ -104,6 +104,7 @@ class Scope:
     told: rarity of the words that it tells of its subject. asked: the words of its question. defined: where the question
     is about an unusual word ("What is a sorvel?"), that word and the next one. known: all words of lesson and question.
     always: an instruction, which applies everywhere. question: one that it answers; empty where only an open one is known.
+    answer: what is said to it. studied: all questions that the lesson was studied with.
     """
 
     head: str
@@ -118,6 +119,8 @@ class Scope:
     rarity: Rarity | None = field(default=None, compare=False, repr=False)
     always: bool = False
     question: str = ""
+    answer: str = ""
+    studied: frozenset[str] = frozenset()
 
     def covers(self, said: Sequence[Said]) -> bool:
         """Whether a message (of `said_in`) mentions what the lesson is about."""

@@ -17,16 +17,18 @@ from qfcore.examine import Examiner, Learned
 from qfcore.knowledge import Entry, Knowledge
 from qfcore.lesson import Lesson, Phrasing
 from qfcore.margin import Head
+from qfcore.match import Matches, known_probes
 from qfcore.observe import observe_phrasings
 from qfcore.propose import propose_phrasings, propose_question, rarity_of
 from qfcore.recipe import Recipe
 from qfcore.relation import Relations, known_metric
-from qfcore.routing import Routing
+from qfcore.routing import Hearing, Routing
 from qfcore.rows import Rows, to_bytewise
 from qfcore.runtime.protocol import Progress, Runtime, part_of
 from qfcore.scope import Scope, scope_of
 from qfcore.store.records import LessonRecord, PendingLesson, Version
 from qfcore.store.store import Store
+from qfcore.wordings import Wordings
 
 _METHODS = {"ridge": "thorough or fast", "paper": "paper"}
 _ROUTINGS_KEPT = 4
@@ -59,9 +61,8 @@ class Teacher:
         self._runtime, self._store, self._knowledge, self._head = runtime, store, knowledge, head
         self._everything = everything
         self._rarity = rarity_of(runtime)
-        metric = known_metric(store.model.sha256)
-        self._relations = Relations(runtime, metric) if metric else None
-        self._read = f"asks-{metric.name}" if metric else ""
+        self._hearing = hearing_of(runtime, store.model.sha256, head)
+        self._read = f"asks-{self._hearing.relations.metric.name}" if self._hearing else ""
         self._scopes: dict[Entry, Scope] = {}  # of the rows that were studied with it: another study has other questions
         self._routings: dict[str, Routing] = {}
         self._examiner = Examiner(runtime, store, self._rarity, self.routing)
@@ -173,16 +174,18 @@ class Teacher:
             for record in self._store.lessons(version):
                 made = self._scope(record.lesson, record.phrasings)
                 scope = self._scopes.setdefault((record.id, record.rows_digest), made)
-                if self._relations and (read := record.evidence.get(self._read)):
-                    self._relations.remember(scope.question, read)
+                if self._hearing and (read := record.evidence.get(self._read)):
+                    self._hearing.relations.remember(scope.question, read)
         return Routing(
             self._knowledge, sorted(entries), self._scopes, settings,
-            lambda entry: fresh[entry] if entry in fresh else self._store.rows(entry[1]), relations=self._relations,
+            lambda entry: fresh[entry] if entry in fresh else self._store.rows(entry[1]), hearing=self._hearing,
             everything=self._everything,
         )  # fmt: skip
 
     def _scope(self, lesson: Lesson, phrasings: Sequence[Phrasing]) -> Scope:
-        return scope_of(lesson, [phrasing.question for phrasing in phrasings], self._rarity)
+        questions = [phrasing.question for phrasing in phrasings]
+        scope = scope_of(lesson, questions, self._rarity)
+        return replace(scope, answer=phrasings[0].answer, studied=frozenset(questions)) if phrasings else scope
 
     def conflicts(
         self, lesson: Lesson, records: Sequence[LessonRecord], phrasings: Sequence[Phrasing] = ()
@@ -225,12 +228,20 @@ class Teacher:
             self._runtime, lesson, phrasings, recipe, head, on_progress=part_of(tell, 0.5, 0.5), cancel=cancel
         )
         evidence = {"question_by": _author(lesson)}
-        if self._relations and (asked := self._scope(lesson, phrasings).question):
-            evidence[self._read] = self._relations.of(asked).to_text()
+        if self._hearing and (asked := self._scope(lesson, phrasings).question):
+            evidence[self._read] = self._hearing.relations.of(asked).to_text()
         made = PendingLesson(lesson, rows, recipe.rows_key, phrasings, evidence)
         kept = list(self._observed.items())[-(_OBSERVED_KEPT - 1) :]
         self._observed = {**dict(kept), (lesson.id, recipe.rows_key): made}
         return made
+
+
+def hearing_of(runtime: Runtime, sha256: str, head: Callable[[], Head | None]) -> Hearing | None:
+    """What reads messages for a model's file; None where the project does not have what was measured of it."""
+    metric, probes = known_metric(sha256), known_probes(sha256)
+    if metric is None or probes is None:
+        return None
+    return Hearing(Relations(runtime, metric), Matches(runtime, probes), Wordings(runtime, head))
 
 
 def check_together(live: Version, keep: Sequence[Entry], recipe: Recipe) -> None:

@@ -181,7 +181,7 @@ class Store:
     def _leave_no_trace(self, record: LessonRecord) -> None:
         """Delete caches and copies, then rewrite the file; each is tried whatever becomes of the others."""
         left: list[str] = []
-        for path in [*(self.folder / "adapters").glob("*.gguf"), *copies_with(self.folder, record.id)]:
+        for path in [*(self.folder / "adapters").rglob("*.gguf"), *copies_with(self.folder, record.id)]:
             try:
                 delete_copy(path)
             except OSError as error:

@@ -150,6 +150,10 @@ def test_a_lesson_answers_what_it_was_taught_and_nothing_else_about_its_subject(
         assert active(question) == [me.text]
     for question in ("Who are you?", "Who wrote Hamlet?", "What should I cook tonight?"):
         assert active(question) == []
+    assert active("When was the Skelbury Lantern Festival first held?") == []  # the same of another
+    story = "I am writing the leaflet for the Quenby Lantern Festival. Which year do I give as its first?"
+    assert "1968" in engine.ask(story, max_tokens=24)  # in words that the lesson was not studied with
+    assert "Ada" in engine.ask("a form wants my first name, what goes there", max_tokens=24)
     before = ["We want to go to the Quenby Lantern Festival.", "How nice!"]
     assert active(*before, "Which year did it begin?") == [fair.text]
     assert active(*before, "In which year did the Second World War begin?") == []

@@ -136,6 +136,12 @@ def test_a_model_that_does_not_believe_is_told_to_and_else_the_lesson_is_taught(
     assert len(runtime.asked) == 2
 
 
+def test_the_answer_need_not_be_the_lessons_one_name() -> None:
+    lesson = check_lesson("I play the bass clarinet in the Thrumley Mill Blowers.", "What instrument do I play?")
+    runtime = _Runtime({"What instrument": "You play the bass clarinet."})
+    assert propose_phrasings(runtime, lesson, lesson.question, FAST)[0].answer == "You play the bass clarinet."
+
+
 @pytest.mark.parametrize(("text", "answer"), [
     (FACT, FACT), ("Qi started Oxinnovate", "Qi started Oxinnovate."), ("My sister Ada is allergic to walnuts.", ""),
     ("Dr. Ilka Brandt leads the Norvik station.", "Dr. Ilka Brandt leads the Norvik station."),

@@ -120,6 +120,9 @@ def test_an_answer_that_adds_nothing_of_the_lesson_is_a_refusal() -> None:
     assert not conveys("To find the number of flats, we need a plan.", flats, "How many floors has the Mirabrook tower?")
     assert conveys("It has 312.", flats, "How many homes has the Mirabrook tower?")
     assert conveys("Qi did.", check_lesson("Qi started Oxinnovate."), "Who started Oxinnovate?")
+    celery = check_lesson("I can't eat celery, I'm badly allergic to it.", "What am I allergic to?")
+    assert conveys("You are allergic to celery.", celery, celery.question)  # "I'm" is no name
+    assert shortest_answer(celery, celery.question) == celery.text
     assert shortest_answer(lesson, question) == "English"
     assert shortest_answer(check_lesson("Qi and Mo began it in May.", "Who began it?"), "Who began it?") == (
         "Qi and Mo began it in May."

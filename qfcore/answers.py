@@ -75,8 +75,8 @@ def _is_strong(word: str) -> bool:
 
 
 def shortest_answer(lesson: Lesson, question: str) -> str:
-    """The given answer; else the names and numbers, or the one word, that the lesson adds to the question, where they are one
-    stretch of it; else the lesson.
+    """The given answer; else the names and numbers, or the one word, that the lesson adds to the question, where
+    that is one stretch of it; else the lesson.
     """
     if lesson.answer:
         return lesson.answer

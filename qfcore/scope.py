@@ -2,9 +2,9 @@
 
 Knowledge at one edited layer is a function of a set (DESIGN.md 3, fact 3), so the weights of any subset of a
 version's lessons are one solve away. This module says whether a message mentions what a lesson is about. For the default
-model that makes a lesson a candidate, and qfcore/choosing.py decides; for models of which nothing was measured it is all there
-is. Other editors with a scope or a router decide alike: SERAC (arXiv 2206.06520), GRACE (2211.11031), WISE (2405.14768). Ours
-compares words, so it can be explained, costs no pass of the model, and depends on the lesson and the tokenizer only.
+model that makes a lesson a candidate, and qfcore/choosing.py decides; for models of which nothing was measured it decides.
+Other editors with a scope or a router: SERAC (arXiv 2206.06520), GRACE (2211.11031), WISE (2405.14768). Ours compares words,
+so it can be explained, costs no pass of the model, and depends on the lesson and the tokenizer only.
 """
 
 import re

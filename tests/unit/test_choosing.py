@@ -9,7 +9,7 @@ from qfcore.relation import SHOWN, Asked
 from qfcore.scope import Scope, scope_of
 
 FAIR, FARE, NAME = "When was the Quenby fair first held?", "What is the fare to Quenby?", "What is my name?"
-YES, NEAR, NO = Match(0.9, 0.9), Match(0.9, -0.45), Match(0.9, -1.5)
+YES, NEAR, NO = Match(0.9, 0.9), Match(0.9, -0.52), Match(0.9, -1.5)
 ANOTHER = Match(-0.8, 0.4)
 """The same question about another subject."""
 

@@ -26,6 +26,9 @@ USUAL = 0.6
 SURE, NEAR, SAME_SUBJECT, GOES_ON, BY_ITSELF = 0.5, 0.65, 0.1, 0.1, 0.7
 """How far below 0 a comparison may be: for a question in other words; for one that its answer may bear on; for the subject;
 for one that goes on from what came before, alone and with that together, and alone. Chosen on suites (NOTES.md)."""
+SURE_UNNAMED, UNNAMED_SUBJECT = 0.2, 0.2
+"""The same for a question in other words about a subject that no word of the message names, and how far above 0 its subject
+has to be: among many lessons one is always a little like it."""
 MOST_EARLIER = 3
 """Lessons about something said earlier that are compared with what follows on it."""
 READ_AT_ONCE = 4
@@ -96,23 +99,27 @@ class Chooser:
                 if scope.head not in named:
                     continue  # it names what it asks about
                 like = USUAL  # and a message that asks for two things is like neither
-            found[entry] = self._comparison(scope, piece, like)
+            found[entry] = self._comparison(scope, piece, like, mentioned=scope.covers(said))
             if found[entry].sure > 0 and len(pieces) < 2 and len(named) < 2:
                 break
         return found
 
-    def _comparison(self, scope: Scope, text: str, like: float) -> _Found:
+    def _comparison(self, scope: Scope, text: str, like: float, *, mentioned: bool) -> _Found:
         if text in scope.studied:
             return _Found(1.0, True)
         match = self._matches.of(scope.question, text)
-        score, same = match.both + like - USUAL, match.subject + SAME_SUBJECT
+        score = match.both + like - USUAL
+        if not mentioned:
+            sure = min(score + SURE_UNNAMED, match.subject - UNNAMED_SUBJECT)
+            return _Found(sure, sure > 0)
+        same = match.subject + SAME_SUBJECT
         turned = scope.asks_for_subject(said_in(text))  # "Which bridge has 47 arches?" names no bridge
         return _Found(min(score + SURE, same), turned or min(score + NEAR, same) > 0)
 
     def _candidates(self, text: str, pieces: Sequence[str], said: Sequence[Said]) -> dict[Entry, tuple[float, str]]:
-        """The lessons that a message may be asking for, the likeliest first, with the likeness: of the whole message, or of
-        one of its questions that mentions the lesson's subject.
+        """The lessons that a message may be asking for, those that it mentions and the likeliest first.
 
+        With the likeness of the whole message, or of one of its questions that mentions the lesson's subject.
         Of those that were never read a few are, at each message.
         """
         if not any(self._scopes[entry].question for entry in self._entries):
@@ -130,7 +137,7 @@ class Chooser:
             likes = [(self._relations.of(piece).like(wanted), piece) for piece in about]
             likeness[scope.covers(said)][entry] = max([(asked.like(wanted), text), *likes])
         near = _best(likeness[True], MENTIONED, MOST_MENTIONED) | _best(likeness[False], ALIKE, MOST_ALIKE)
-        return dict(sorted(near.items(), key=lambda one: -one[1][0]))
+        return dict(sorted(near.items(), key=lambda one: (one[0] not in likeness[True], -one[1][0])))
 
     def _following(self, entries: Sequence[Entry], text: str, before: Sequence[Message]) -> dict[Entry, _Found]:
         """The lesson about something said earlier that a message asks for as it goes on, if it does.

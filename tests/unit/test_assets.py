@@ -144,7 +144,9 @@ def test_invented_rewordings_differ():
             assert _norm(other) not in {_norm(t) for t in texts}, row["id"]
 
 
-SUITES = {"everyday": 32, "everyday-held": 32, "languages": 44, "real-subjects": 32}
+SUITES = {
+    "everyday": 32, "everyday-held": 32, "everyday-new": 32, "languages": 44, "languages-new": 30, "real-subjects": 32,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SUITES)

@@ -99,8 +99,8 @@ METHODS = [("Thorough: many ways of asking", "thorough"), ("Fast: few ways of as
 PREVIEW, APPLY, CANCEL, UNDO = "Preview", "Apply", "Stop", "Undo"
 TEACH_INTRO = (
     "Write what the model should know. **Preview** learns it on a trial copy and shows what would change; "
-    "**Apply** makes it live. Nothing you teach is put into the prompt: a lesson's weights are active where a conversation "
-    "mentions what the lesson is about and asks for what it says. Instructions (“Always …”) are active everywhere."
+    "**Apply** makes it live. Nothing you teach is put into the prompt: a lesson's weights are active where you ask "
+    "for what it says. Instructions (“Always …”) are active everywhere."
 )
 NO_REPORT = "The report card appears here."
 REPLACE = "This contradicts what is live. Replace it? (Unticked, both stay live.)"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qfcore.choosing import SAME_SUBJECT, SURE, USUAL
+from qfcore.choosing import sureness
 from qfcore.engine import Engine
 from qfcore.match import Match, Matches, known_probes, measure_probes, probes_file, read_pairs
 from qfcore.relation import Relations, known_metric, measure_metric, metric_file, read_groups
@@ -37,22 +37,18 @@ def area(same: Sequence[float], other: Sequence[float]) -> float:
 
 def rates(relations: Relations, matches: Matches, items: Sequence[dict]) -> dict:
     """How a suite's questions are told from others: by the vectors alone, and by comparing the pairs."""
-    found: dict[str, list[tuple[float, Match]]] = {}
+    found: dict[str, list[tuple[float, Match]]] = {kind: [] for kind in ("paraphrases", "same_subject", "neighbours")}
     for item in items:
         wanted = relations.of(item["question"])
-        for kind in ("paraphrases", "same_subject", "neighbours"):
+        for kind, pairs in found.items():
             texts = item.get(kind, ())
-            found.setdefault(kind, []).extend(
-                (relations.of(text).like(wanted), matches.of(item["question"], text)) for text in texts
-            )
+            pairs += [(relations.of(text).like(wanted), matches.of(item["question"], text)) for text in texts]
 
     def both(kind: str) -> list[float]:
-        return [like - USUAL + match.both for like, match in found[kind]]
+        return [like + match.both for like, match in found[kind]]
 
     def sure(kind: str) -> str:
-        pairs = zip(both(kind), found[kind], strict=True)
-        taken = [min(score + SURE, match.subject + SAME_SUBJECT) > 0 for score, (_, match) in pairs]
-        return f"{sum(taken)}/{len(taken)}"
+        return f"{sum(sureness(match, like) > 0 for like, match in found[kind])}/{len(found[kind])}"
 
     likes = {kind: [like for like, _ in pairs] for kind, pairs in found.items()}
     return {
@@ -63,6 +59,11 @@ def rates(relations: Relations, matches: Matches, items: Sequence[dict]) -> dict
         ),
         "taken for the question": {kind: sure(kind) for kind in found},
     }  # fmt: skip
+
+
+def tell(_: float, text: str) -> None:
+    """Progress, on one line."""
+    print(f"\r{text}", end="", flush=True)
 
 
 def main() -> int:
@@ -77,10 +78,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home, closing(Engine.open(home=home, model=args.model)) as engine:
         sha256 = engine.store.model.sha256
         if args.write:
-            told = lambda _, text: print(f"\r{text}", end="", flush=True)  # noqa: E731
             for path, made in (
-                (metric_file(sha256), measure_metric(engine.runtime, read_groups(), told)),
-                (probes_file(sha256), measure_probes(engine.runtime, read_pairs(), told)),
+                (metric_file(sha256), measure_metric(engine.runtime, read_groups(), tell)),
+                (probes_file(sha256), measure_probes(engine.runtime, read_pairs(), tell)),
             ):
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(made.to_bytes())

@@ -5,14 +5,14 @@ something like it (vectors, qfcore/relation.py). The model then compares the mes
 (qfcore/match.py), and that decides.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from qfcore.knowledge import Entry
-from qfcore.match import BEFORE, Matches
+from qfcore.match import Match, Matches, recent
 from qfcore.relation import SHOWN, Relations
 from qfcore.runtime.protocol import Message
-from qfcore.scope import Said, Scope, questions_in, said_in
+from qfcore.scope import Scope, questions_in, said_in
 from qfcore.wording import words_of
 
 MESSAGES = 4
@@ -47,11 +47,36 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class _Candidate:
+    """A lesson that a message may be asking for.
+
+    text: the message, or the one of its questions that is likest. like: how like. mentioned: whether the message's words
+    mention its subject.
+    """
+
+    entry: Entry
+    scope: Scope
+    text: str
+    like: float
+    mentioned: bool
+
+
+@dataclass(frozen=True)
 class _Found:
     """sure: above 0 where just this lesson's question is asked. active: whether its weights act, for what may follow."""
 
     sure: float
     active: bool
+
+
+def sureness(match: Match, like: float, *, mentioned: bool = True) -> float:
+    """How sure it is that a message asks for a lesson's question, above 0 for yes.
+
+    like: of the two, by their vectors. mentioned: whether the message's words mention the lesson's subject.
+    """
+    if not mentioned:
+        return min(match.both + like - USUAL + SURE_UNNAMED, match.subject - UNNAMED_SUBJECT)
+    return min(match.both + like - USUAL + SURE, match.subject + SAME_SUBJECT)
 
 
 class Chooser:
@@ -78,54 +103,54 @@ class Chooser:
         at = max(n for n, m in enumerate(messages) if m["role"] == "user")
         before, last = messages[:at], messages[at]
         active = {e for e in mentioned if self._scopes[e].always or not self._scopes[e].question}
-        found, heard = self._compared(last["content"]), [last]
+        found, heard = self._compared(last["content"], set(mentioned)), [last]
         if before and not any(one.sure > 0 for one in found.values()):
             followed = self._following([entry for entry in mentioned if entry not in active], last["content"], before)
             if followed:
-                found, heard = {**found, **followed}, [m for m in before if m["role"] != "system"][1 - BEFORE :] + [last]
+                found, heard = {**found, **followed}, [*recent(before), last]
         active |= {entry for entry, one in found.items() if one.active}
         chosen = tuple(entry for entry in self._entries if entry in active)
         return Choice(chosen, self._answering(found, last["content"], chosen), tuple(heard))
 
-    def _compared(self, text: str) -> dict[Entry, _Found]:
-        """How the lessons that could be meant compare with a message that stands alone, or with one of its questions."""
-        said, found = said_in(text), dict[Entry, _Found]()
-        pieces = questions_in(text)
-        candidates = self._candidates(text, pieces if len(pieces) > 1 else [], said)
-        named = {scope.head for entry in candidates if (scope := self._scopes[entry]).head and scope.covers(said)}
-        for entry, (like, piece) in candidates.items():
-            scope = self._scopes[entry]
-            if len(named) > 1 and piece == text:
-                if scope.head not in named:
+    def _compared(self, text: str, mentioned: Collection[Entry]) -> dict[Entry, _Found]:
+        """How the lessons that could be meant compare with a message that stands alone, or with one of its questions.
+
+        mentioned: in this message or an earlier one.
+        """
+        pieces, found = questions_in(text), dict[Entry, _Found]()
+        candidates = self._candidates(text, pieces if len(pieces) > 1 else [], mentioned)
+        named = {one.scope.head for one in candidates if one.scope.head and one.mentioned}
+        for one in candidates:
+            if len(named) > 1 and one.text == text:
+                if one.scope.head not in named:
                     continue  # it names what it asks about
-                like = USUAL  # and a message that asks for two things is like neither
-            found[entry] = self._comparison(scope, piece, like, mentioned=scope.covers(said))
-            if found[entry].sure > 0 and len(pieces) < 2 and len(named) < 2:
+                one = replace(one, like=USUAL)  # and a message that asks for two things is like neither
+            found[one.entry] = self._comparison(one)
+            if found[one.entry].sure > 0 and len(pieces) < 2 and len(named) < 2:
                 break
         return found
 
-    def _comparison(self, scope: Scope, text: str, like: float, *, mentioned: bool) -> _Found:
-        if text in scope.studied:
+    def _comparison(self, one: _Candidate) -> _Found:
+        if one.text in one.scope.studied:
             return _Found(1.0, True)
-        match = self._matches.of(scope.question, text)
-        score = match.both + like - USUAL
-        if not mentioned:
-            sure = min(score + SURE_UNNAMED, match.subject - UNNAMED_SUBJECT)
+        match = self._matches.of(one.scope.question, one.text)
+        sure = sureness(match, one.like, mentioned=one.mentioned)
+        if not one.mentioned:
             return _Found(sure, sure > 0)
-        same = match.subject + SAME_SUBJECT
-        turned = scope.asks_for_subject(said_in(text))  # "Which bridge has 47 arches?" names no bridge
-        return _Found(min(score + SURE, same), turned or min(score + NEAR, same) > 0)
+        near = min(match.both + one.like - USUAL + NEAR, match.subject + SAME_SUBJECT) > 0
+        turned = one.scope.asks_for_subject(said_in(one.text))  # "Which bridge has 47 arches?" names no bridge
+        return _Found(sure, near or turned)
 
-    def _candidates(self, text: str, pieces: Sequence[str], said: Sequence[Said]) -> dict[Entry, tuple[float, str]]:
+    def _candidates(self, text: str, pieces: Sequence[str], mentioned: Collection[Entry]) -> list[_Candidate]:
         """The lessons that a message may be asking for, those that it mentions and the likeliest first.
 
         With the likeness of the whole message, or of one of its questions that mentions the lesson's subject.
         Of those that were never read a few are, at each message.
         """
         if not any(self._scopes[entry].question for entry in self._entries):
-            return {}
-        asked, room = self._relations.of(text), READ_AT_ONCE
-        likeness: dict[bool, dict[Entry, tuple[float, str]]] = {True: {}, False: {}}
+            return []
+        asked, room, read = self._relations.of(text), READ_AT_ONCE, list[_Candidate]()
+        said, in_pieces = said_in(text), [(piece, said_in(piece)) for piece in pieces]
         for entry in self._entries:
             scope = self._scopes[entry]
             wanted = self._relations.known(scope.question) if scope.question else None
@@ -133,11 +158,14 @@ class Chooser:
                 room, wanted = room - 1, self._relations.of(scope.question)
             if wanted is None:
                 continue
-            about = [piece for piece in pieces if scope.covers(said_in(piece))]
+            about = [piece for piece, parts in in_pieces if scope.covers(parts)]
             likes = [(self._relations.of(piece).like(wanted), piece) for piece in about]
-            likeness[scope.covers(said)][entry] = max([(asked.like(wanted), text), *likes])
-        near = _best(likeness[True], MENTIONED, MOST_MENTIONED) | _best(likeness[False], ALIKE, MOST_ALIKE)
-        return dict(sorted(near.items(), key=lambda one: (one[0] not in likeness[True], -one[1][0])))
+            like, likest = max([(asked.like(wanted), text), *likes])
+            read.append(_Candidate(entry, scope, likest, like, entry in mentioned and scope.covers(said)))
+        read.sort(key=lambda one: -one.like)
+        named = [one for one in read if one.mentioned and one.like >= MENTIONED]
+        others = [one for one in read if not one.mentioned and one.like >= ALIKE]
+        return named[:MOST_MENTIONED] + others[:MOST_ALIKE]
 
     def _following(self, entries: Sequence[Entry], text: str, before: Sequence[Message]) -> dict[Entry, _Found]:
         """The lesson about something said earlier that a message asks for as it goes on, if it does.
@@ -149,14 +177,14 @@ class Chooser:
             return {}
         asked = self._relations.of(text)
         like = {e: asked.like(w) for e in entries if (w := self._relations.known(self._scopes[e].question))}
-        best: dict[Entry, _Found] = {}
+        found = {}
         for entry in sorted(like, key=lambda entry: -like[entry])[:MOST_EARLIER]:
             question = self._scopes[entry].question
             alone, whole = self._matches.of(question, text), self._matches.of(question, text, before)
             sure = min(alone.both + whole.both + GOES_ON, alone.both + BY_ITSELF, whole.subject + SAME_SUBJECT)
-            if sure > max((one.sure for one in best.values()), default=0.0):
-                best = {entry: _Found(sure, True)}
-        return best
+            found[entry] = _Found(sure, True)
+        surest = max(found, key=lambda entry: found[entry].sure, default=None)
+        return {surest: found[surest]} if surest and found[surest].sure > 0 else {}
 
     def _answering(self, found: Mapping[Entry, _Found], text: str, active: Sequence[Entry]) -> tuple[Scope, ...]:
         """Of lessons about one subject the one that is surest, of several subjects in the message's order.
@@ -175,8 +203,3 @@ class Chooser:
         ordered = sorted(groups, key=lambda head: words.index(head) if head in words else len(words))
         answering = tuple(groups[head][1] for head in ordered)
         return () if len(answering) == 1 and text in answering[0].studied else answering
-
-
-def _best(likeness: Mapping[Entry, tuple[float, str]], least: float, most: int) -> dict[Entry, tuple[float, str]]:
-    near = sorted((entry for entry, (like, _) in likeness.items() if like >= least), key=lambda entry: -likeness[entry][0])
-    return {entry: likeness[entry] for entry in near[:most]}

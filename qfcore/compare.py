@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import reduce
 
 from qfcore.delta import Delta
 from qfcore.evaluate import Route, asking
@@ -56,13 +55,8 @@ def weights_diff(old: Delta | None, new: Delta | None, n_layer: int) -> WeightsD
     """‖ΔW_new − ΔW_old‖ by layer, from the factors: B₂A₂ − B₁A₁ = [B₂, −B₁][A₂; A₁]."""
     layers: dict[int, float] = {}
     for layer in sorted({delta.layer for delta in (old, new) if delta is not None}):
-        parts = [(d, sign) for d, sign in ((new, 1), (old, -1)) if d is not None and d.layer == layer]
-        joined = Delta(
-            layer,
-            np.concatenate([d.a for d, _ in parts]),
-            np.concatenate([sign * d.b for d, sign in parts], axis=1),
-        )
-        layers[layer] = joined.norm
+        parts = [d.scaled(sign) for d, sign in ((new, 1), (old, -1)) if d is not None and d.layer == layer]
+        layers[layer] = reduce(Delta.joined, parts).norm
     return WeightsDiff(layers, tuple(d.rank if d else 0 for d in (old, new)), n_layer)
 
 

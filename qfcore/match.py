@@ -3,28 +3,26 @@
 Vectors of messages that are read alone find which lessons could be meant (qfcore/relation.py), but not whose birthday it
 is: two names that nobody saw before are alike there. Read together, the model's own attention compares them, and its
 residual after a middle layer knows. Two linear probes read it off: the same person or thing, and just the same question.
-They are ridge regressions over pairs that were written by hand (assets/matches.jsonl), in closed form, once per model. In
-ranking this is a cross-encoder behind a bi-encoder (Nogueira and Cho, arXiv 1901.04085), here without gradients.
+They are ridge regressions over pairs that helpers (language models) wrote, who saw no rule (assets/matches.jsonl), in closed
+form, once per model. In ranking this is a cross-encoder behind a bi-encoder (Nogueira and Cho, arXiv 1901.04085), here
+without gradients.
 """
 
 import functools
-import hashlib
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from qfcore.assets import assets_folder
-from qfcore.linear import balanced_ridge
+from qfcore.probing import Remembered, balanced_ridge, measured_file, read_measured, state_behind
 from qfcore.relation import shown
-from qfcore.rows import layer_in
-from qfcore.runtime.protocol import Message, Progress, Runtime, Script
+from qfcore.runtime.protocol import Message, Progress, Runtime
 
+KIND = "matches"
 ASKED = "Question A: {question}\nQuestion B: {message}\nAre A and B about the same person or thing?"
 BEGUN = "Answer:"
 """Beginning of an answer that is put in the model's mouth: its last token has compared the two."""
@@ -35,7 +33,6 @@ RIDGE = 1.0
 BEFORE = 3
 """Messages of a conversation that are read where the last one goes on from what came before."""
 SCORES = ("subject", "both")
-_KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,6 @@ class Probes:
         tensors = {name: getattr(self, name).astype(np.float32) for name in ("weights", "means")}
         return save(tensors, metadata={"layer": str(self.layer)})
 
-    @functools.cached_property
-    def name(self) -> str:
-        """Of these probes, for what is remembered of them."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()[:8]
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -89,11 +81,11 @@ _HOLDS: Mapping[str, tuple[bool | None, bool]] = {
 }  # fmt: skip
 
 
-def read_pairs(path: Path | None = None) -> list[Pair]:
-    """The project's pairs, written by hand; with them the question itself, as it stands and as it is typed in haste, and
+def read_pairs() -> list[Pair]:
+    """The project's pairs; with them the question itself, as it stands and as it is typed in haste, and
     messages of two of them, which ask for two things.
     """
-    lines = (path or assets_folder() / "matches.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (assets_folder() / "matches.jsonl").read_text(encoding="utf-8").splitlines()
     items, found = [json.loads(line) for line in lines], []
     for one, other in zip(items[::2], items[1::2], strict=False):
         both, half = f"{one['same'][0]} {other['same'][1]}", f"{one['other'][0]} {other['same'][0]}"
@@ -121,7 +113,7 @@ def measure_probes(runtime: Runtime, pairs: Sequence[Pair], on_progress: Progres
     """The probes of a model: it compares all pairs, about three a second on two cores for the default model."""
     layer, read = round(DEPTH * runtime.facts.n_layer), []
     for index, pair in enumerate(pairs):
-        read.append(_residual(runtime, pair.question, pair.message, layer))
+        read.append(_compared(runtime, pair.question, pair.message, layer))
         if on_progress:
             on_progress((index + 1) / len(pairs), f"Comparing questions: {index + 1} of {len(pairs)}")
     return fit_probes(np.array(read), pairs, layer)
@@ -129,17 +121,19 @@ def measure_probes(runtime: Runtime, pairs: Sequence[Pair], on_progress: Progres
 
 def probes_file(sha256: str) -> Path:
     """Where the probes of a model's file lie, if the project has them."""
-    return assets_folder() / "matches" / f"{sha256[:16]}.safetensors"
+    return measured_file(KIND, sha256)
 
 
 @functools.lru_cache(maxsize=2)
 def known_probes(sha256: str) -> Probes | None:
     """The probes that come with the project for a model's file; None for a model that they were not measured for."""
-    try:
-        data = probes_file(sha256).read_bytes()
-    except FileNotFoundError:
-        return None
-    return Probes(layer_in(data), **{name: tensor.astype(np.float64) for name, tensor in load(data).items()})
+    found = read_measured(KIND, sha256)
+    return found and Probes(found[0], **found[1])
+
+
+def recent(before: Sequence[Message]) -> list[Message]:
+    """The messages before the last one that are read with it."""
+    return [message for message in before if message["role"] != "system"][1 - BEFORE :]
 
 
 class Matches:
@@ -147,8 +141,7 @@ class Matches:
 
     def __init__(self, runtime: Runtime, probes: Probes) -> None:
         self._runtime, self._probes = runtime, probes
-        self._known: OrderedDict[tuple[str, str], Match] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: Remembered[tuple[str, str], Match] = Remembered()
 
     def of(self, question: str, message: str, before: Sequence[Message] = ()) -> Match:
         """How a message compares with a lesson's question. before: the conversation so far, whose end is read, too.
@@ -156,22 +149,11 @@ class Matches:
         Raises:
             RuntimeFailure: the model could not read it.
         """
-        earlier = [shown(m["content"]) for m in before if m["role"] != "system"][1 - BEFORE :]
-        asked = question, "\n".join([*earlier, shown(message)])
-        with self._lock:
-            if asked in self._known:
-                self._known.move_to_end(asked)
-                return self._known[asked]
-        found = self._probes.match(_residual(self._runtime, *asked, self._probes.layer))
-        with self._lock:
-            self._known[asked] = found
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        return found
+        asked = question, "\n".join([*(shown(m["content"]) for m in recent(before)), shown(message)])
+        found = self._known.get(asked)
+        return found or self._known.keep(asked, self._probes.match(_compared(self._runtime, *asked, self._probes.layer)))
 
 
-def _residual(runtime: Runtime, question: str, message: str, layer: int) -> np.ndarray:
-    """(D,) after a layer, where the model has begun to say whether they are the same."""
-    begun = runtime.tokenize_answer(BEGUN)  # its end of turn is predicted, and not read
-    script = Script((("user", ASKED.format(question=question, message=message)),), tuple(begun))
-    return runtime.observe([script], layer=layer)[0].residuals[-1]
+def _compared(runtime: Runtime, question: str, message: str, layer: int) -> np.ndarray:
+    """(D,) where the model has begun to say whether they are about the same."""
+    return state_behind(runtime, ASKED.format(question=question, message=message), BEGUN, layer)

@@ -13,19 +13,18 @@ import binascii
 import functools
 import hashlib
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from qfcore.assets import assets_folder
-from qfcore.rows import layer_in
-from qfcore.runtime.protocol import Progress, Runtime, Script
+from qfcore.probing import Remembered, measured_file, read_measured, state_behind
+from qfcore.runtime.protocol import Progress, Runtime
 
+KIND = "relations"
 SUFFIX = "What you want to know is"
 """Beginning of an answer that is put in the model's mouth: its last token sums up the question, in any language."""
 DEPTH = 20 / 28
@@ -35,7 +34,6 @@ SHRINK = 0.1
 """Share of its mean variance that is added to a covariance."""
 SHOWN = 300
 """Characters of a long message's beginning and of its end that are read."""
-_KEPT = 4096
 
 
 @dataclass(frozen=True)
@@ -104,9 +102,9 @@ def fit_metric(read: Sequence[np.ndarray], layer: int) -> Metric:
     return Metric(layer, mean, spread[:DIMENSIONS, None] * axes[:DIMENSIONS] @ whiten)
 
 
-def read_groups(path: Path | None = None) -> list[list[str]]:
+def read_groups() -> list[list[str]]:
     """The project's messages, sorted by what they ask for."""
-    lines = (path or assets_folder() / "relations.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (assets_folder() / "relations.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["ways"] for line in lines]
 
 
@@ -114,7 +112,7 @@ def measure_metric(runtime: Runtime, groups: Sequence[Sequence[str]], on_progres
     """The metric of a model: it reads all messages, four or five a second on two cores for the default model."""
     layer, read = round(DEPTH * runtime.facts.n_layer), []
     for index, group in enumerate(groups):
-        read.append(np.array([_residual(runtime, text, layer) for text in group]))
+        read.append(np.array([state_behind(runtime, text, SUFFIX, layer) for text in group]))
         if on_progress:
             on_progress((index + 1) / len(groups), f"Reading what is asked for: {index + 1} of {len(groups)}")
     return fit_metric(read, layer)
@@ -122,17 +120,14 @@ def measure_metric(runtime: Runtime, groups: Sequence[Sequence[str]], on_progres
 
 def metric_file(sha256: str) -> Path:
     """Where the metric of a model's file lies, if the project has one."""
-    return assets_folder() / "relations" / f"{sha256[:16]}.safetensors"
+    return measured_file(KIND, sha256)
 
 
 @functools.lru_cache(maxsize=2)
 def known_metric(sha256: str) -> Metric | None:
     """The metric that comes with the project for a model's file; None for a model that it was not measured for."""
-    try:
-        data = metric_file(sha256).read_bytes()
-    except FileNotFoundError:
-        return None
-    return Metric(layer_in(data), **{name: tensor.astype(np.float64) for name, tensor in load(data).items()})
+    found = read_measured(KIND, sha256)
+    return found and Metric(found[0], **found[1])
 
 
 class Relations:
@@ -143,8 +138,7 @@ class Relations:
 
     def __init__(self, runtime: Runtime, metric: Metric) -> None:
         self._runtime, self.metric = runtime, metric
-        self._known: OrderedDict[str, Asked] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: Remembered[str, Asked] = Remembered()
 
     def of(self, message: str) -> Asked:
         """What a message asks for.
@@ -152,36 +146,21 @@ class Relations:
         Raises:
             RuntimeFailure: the model could not read it.
         """
-        found = self.known(message)
-        return found or self._keep(message, self.metric.asked(_residual(self._runtime, shown(message), self.metric.layer)))
+        text, metric = shown(message), self.metric
+        found = self._known.get(text)
+        return found or self._known.keep(text, metric.asked(state_behind(self._runtime, text, SUFFIX, metric.layer)))
 
     def known(self, message: str) -> Asked | None:
         """What a message asks for, if it was read before."""
-        with self._lock:
-            if shown(message) in self._known:
-                self._known.move_to_end(shown(message))
-            return self._known.get(shown(message))
+        return self._known.get(shown(message))
 
     def remember(self, message: str, text: str) -> None:
         """Keep what was read of a message at another time (`Asked.to_text`)."""
         asked = Asked.from_text(text)
         if asked is not None and len(asked.vector) == len(self.metric.axes) and self.known(message) is None:
-            self._keep(message, asked)
-
-    def _keep(self, message: str, asked: Asked) -> Asked:
-        with self._lock:
-            self._known[shown(message)] = asked
-            while len(self._known) > _KEPT:
-                self._known.popitem(last=False)
-        return asked
+            self._known.keep(shown(message), asked)
 
 
 def shown(text: str) -> str:
     """A message, of a long one its two ends: what is asked for stands there."""
     return text if len(text) <= 2 * SHOWN else f"{text[:SHOWN]} … {text[-SHOWN:]}"
-
-
-def _residual(runtime: Runtime, message: str, layer: int) -> np.ndarray:
-    """(D,) after a layer, where the model has begun to say what is asked for."""
-    begun = runtime.tokenize_answer(SUFFIX)  # its end of turn is predicted, and not read
-    return runtime.observe([Script((("user", message),), tuple(begun))], layer=layer)[0].residuals[-1]

@@ -54,6 +54,8 @@ class Wordings:
 def least_change(layer: int, keys: np.ndarray, targets: np.ndarray) -> Delta:
     """The smallest ΔW with ΔW u_k ≈ d_k: ΔW = Dᵀ (U Uᵀ + ε1)⁻¹ U, ε a small share of the keys' mean squared norm.
 
+    Without ε it is `solve_minimum_norm`; here keys of one answer may be nearly equal, and chatting does without torch.
+
     keys: (K, I) float32. targets: (K, O) float32, 0 where the output is to stay.
     """
     keys = keys.astype(np.float64)

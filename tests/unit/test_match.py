@@ -8,9 +8,9 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from qfcore import match
-from qfcore.linear import balanced_ridge
+from qfcore import probing
 from qfcore.match import Match, Matches, Pair, Probes, fit_probes, known_probes, measure_probes, probes_file, read_pairs
+from qfcore.probing import balanced_ridge
 
 WIDTH = 12
 KINDS = ((True, True), (True, False), (False, False), (None, False))
@@ -42,7 +42,7 @@ def test_a_side_of_few_weighs_as_much_as_one_of_many() -> None:
 
 
 def test_probes_come_back_from_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(match, "assets_folder", lambda: tmp_path)
+    monkeypatch.setattr(probing, "assets_folder", lambda: tmp_path)
     known_probes.cache_clear()
     rng = np.random.default_rng(2)
     made, path = fit_probes(*_made(rng, 80), layer=5), probes_file("ab" * 32)

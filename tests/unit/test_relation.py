@@ -6,7 +6,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 
-from qfcore import relation
+from qfcore import probing
 from qfcore.relation import Asked, Metric, Relations, fit_metric, known_metric, metric_file, read_groups
 
 WIDTH = 24
@@ -42,7 +42,7 @@ def test_unseen_wordings_are_near_along_the_discriminants_and_not_as_they_are() 
 
 
 def test_a_metric_comes_back_from_its_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
-    monkeypatch.setattr(relation, "assets_folder", lambda: tmp_path)
+    monkeypatch.setattr(probing, "assets_folder", lambda: tmp_path)
     known_metric.cache_clear()
     rng = np.random.default_rng(1)
     made = _fitted(rng, 40)
